@@ -1,0 +1,1 @@
+"""Typed things on disk, and the words that pass from stage to stage."""

@@ -1,0 +1,1 @@
+"""Text, vectors and words out of a model."""

@@ -1,0 +1,1 @@
+"""A model in memory: load, adapt, template, loss head, shapes."""

