@@ -60,3 +60,7 @@ class ToolError(LuthierError):
 
 class ServeError(LuthierError):
     """The server cannot start or answer."""
+
+
+class Stopped(LuthierError):
+    """The user asked a run to stop: what was done is saved, and the same command goes on."""

@@ -53,6 +53,8 @@ class Piece:
 
     text: str
     answer: Answer | None = None
+    token_ids: tuple[int, ...] = ()
+    """The tokens said since the piece before this one (a text may wait for the rest of its character)."""
 
 
 @runtime_checkable

@@ -1,0 +1,1 @@
+"""The terminal: asks and shows."""

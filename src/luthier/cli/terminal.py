@@ -1,0 +1,135 @@
+"""Events as a person reads them: one line each, a live bar for steps, a table for figures. On stderr."""
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from luthier import event
+from luthier.event import Event
+
+
+class Terminal:
+    """Renders events; to be used as a context and called with each event."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True, highlight=False)
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        self._compared: list[event.Compared] = []
+        self._shown: dict[str, int] = {}
+
+    def __enter__(self) -> "Terminal":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end_bar()
+        self._table()
+
+    def __call__(self, told: Event) -> None:
+        """Show one event."""
+        if not isinstance(told, event.Step | event.Progress):
+            self._end_bar()
+        if not isinstance(told, event.Compared):
+            self._table()
+        show = SHOW.get(type(told))
+        if show:
+            show(self, told)
+
+    def line(self, text: str) -> None:
+        """Write one line of markup."""
+        self.console.print(text, soft_wrap=True)
+
+    def step(self, told: event.Step) -> None:
+        """Show a step: in the live bar, or where there is no terminal as a line now and then."""
+        figures = f"loss {told.loss:.4f}  grad {told.grad_norm:.3f}  lr {told.rate:.2e}  epoch {told.epoch:.2f}"
+        speed = f"{told.tokens_per_second:,.0f} tokens/s"
+        dev = f"  [cyan]dev loss {told.dev_loss:.4f}[/]" if told.dev_loss is not None else ""
+        if dev or (not self.console.is_terminal and self._due("step", told.step, told.steps)):
+            left = f"{told.seconds_left:.0f} s left"
+            self.line(f"  step {told.step}/{told.steps}  {figures}{dev}  {speed}  {left}")
+        self._advance("step", told.step, told.steps, f"{figures}  {speed}")
+
+    def progress(self, told: event.Progress) -> None:
+        """Show how far a countable piece of work has come."""
+        if not self.console.is_terminal and self._due(told.what, told.done, told.total):
+            self.line(f"  {escape(told.what)} {told.done:,}/{told.total:,} {escape(told.unit)}")
+        self._advance(told.what, told.done, told.total, f"{told.done:,}/{told.total:,} {told.unit}")
+
+    def compared(self, told: event.Compared) -> None:
+        """Keep a row of the table."""
+        self._compared.append(told)
+
+    def _due(self, what: str, done: int, total: int) -> bool:
+        tenth = done * 10 // max(1, total)
+        before = self._shown.get(what, -1)
+        self._shown[what] = tenth
+        return tenth != before
+
+    def _advance(self, what: str, done: int, total: int, text: str) -> None:
+        if not self.console.is_terminal:
+            return
+        if self._bar is None or self._task is None or self._bar.tasks[0].description != what:
+            self._end_bar()
+            columns = (
+                TextColumn("  [progress.description]{task.description}"),
+                BarColumn(bar_width=24),
+                TextColumn("{task.completed:,.0f}/{task.total:,.0f}  {task.fields[text]}"),
+                TimeRemainingColumn(compact=True),
+            )
+            self._bar = Progress(*columns, console=self.console, transient=True)
+            self._task = self._bar.add_task(what, total=total, text=text)
+            self._bar.start()
+        self._bar.update(self._task, completed=done, text=text)
+
+    def _end_bar(self) -> None:
+        if self._bar:
+            self._bar.stop()
+        self._bar = self._task = None
+
+    def _table(self) -> None:
+        rows, self._compared = self._compared, []
+        if not rows:
+            return
+        table = Table(title="before and after", title_justify="left", header_style="bold")
+        for name in ("rows", "metric", "before", "after", "gain", "95 % interval"):
+            table.add_column(name, justify="left" if name == "metric" else "right")
+        for row in rows:
+            colour = "green" if row.low > 0 else "red" if row.high < 0 else "yellow"
+            table.add_row(
+                f"{row.tag} ({row.rows})",
+                row.metric,
+                f"{row.before:.4f}",
+                f"{row.after:.4f}",
+                f"[{colour}]{row.gain:+.4f}[/]",
+                f"{row.low:+.4f} .. {row.high:+.4f}",
+            )
+        self.console.print(table)
+
+
+def _counts(told: event.Counted) -> str:
+    return ", ".join(f"{escape(name)} {count:,}" for name, count in told.counts.items())
+
+
+SHOW: dict[type[Any], Callable[[Terminal, Any], None]] = {
+    event.Started: lambda t, e: t.line(f"[bold]{e.stage}[/] {e.id}"),
+    event.Skipped: lambda t, e: t.line(f"[bold]{e.stage}[/] {e.id} [dim]is there already[/]"),
+    event.Made: lambda t, e: t.line(f"  [green]made[/] {escape(e.folder)} [dim]in {e.seconds:.1f} s[/]"),
+    event.Chose: lambda t, e: t.line(f"  [dim]{escape(e.what)}: [/]{escape(e.value)} [dim]({escape(e.why)})[/]"),
+    event.Counted: lambda t, e: t.line(f"  [dim]{escape(e.what)}:[/] {_counts(e)}"),
+    event.Judged: lambda t, e: t.line(
+        f"  {'[green]passed[/]' if e.passed else '[red]refused[/]'} {escape(e.rule)} [dim]{escape(e.value)}[/]"
+    ),
+    event.Warned: lambda t, e: t.line(f"  [yellow]warning:[/] {escape(e.what)} [dim]({escape(e.mend)})[/]"),
+    event.Said: lambda t, e: t.line(escape(e.text)),
+    event.Step: Terminal.step,
+    event.Progress: Terminal.progress,
+    event.Compared: Terminal.compared,
+}
+"""How each event is shown; what has no row here (an error that ends the run) is shown by the command itself."""

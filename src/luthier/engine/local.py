@@ -1,0 +1,231 @@
+"""The first engine: transformers' models in this process, in batches or token by token."""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from luthier.artifact.tokens import Tokens
+from luthier.engine.decode import Row, decode
+from luthier.engine.draw import Draw, read_defaults, settle
+from luthier.engine.ports import Answer, Piece, Prompt, Sampling
+from luthier.engine.score import log_likelihoods
+from luthier.engine.speaker import Speaker
+from luthier.errors import DataError
+from luthier.event import Chose, Progress, Tell, Warned, hush
+from luthier.model.load import load_adapted, load_causal
+from luthier.model.machine import choose_device, choose_dtype
+from luthier.model.template import Template, open_template
+
+ROWS_PER_BATCH = 32
+PROMPT_TOKENS_PER_BATCH = 8192
+"""Bounds the activations of the first step: padded prompt tokens of all rows."""
+CACHE_TOKENS_PER_BATCH = 65_536
+"""Bounds the cache: padded prompt tokens and the most new tokens, of all rows."""
+SCORE_TOKENS_PER_BATCH = 4096
+SCORE_SUPERVISED_PER_BATCH = 1024
+"""Bounds the logits: 200 MB of float32 at a vocabulary of 49,152."""
+
+
+class LocalModel:
+    """A model in this process. One request at a time: others wait for its lock."""
+
+    def __init__(self, model: Any, template: Template, *, name: str, draw: Draw) -> None:
+        self.model = model
+        self.template = template
+        self._name = name
+        self._draw = draw
+        self._vocabulary = int(model.get_input_embeddings().weight.shape[0])
+        self._lock = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return self._name
+
+    @property
+    def defaults(self) -> Mapping[str, Any]:
+        """What the model's generation_config.json asks for: temperature, top_p, top_k, repetition_penalty."""
+        return self._draw.plain()
+
+    @property
+    def context(self) -> int:
+        """The longest sequence it takes, in tokens."""
+        return self.template.context
+
+    def answer(self, prompts: Sequence[Prompt], sampling: Sampling, tell: Tell = hush) -> list[Answer]:
+        """Answer many prompts in batches of about the same length; answers come in the prompts' order.
+
+        Every prompt is checked before the first is answered. A seed counts for each prompt by itself, so an answer
+        does not depend on which others are asked beside it.
+        Raises DataError for a prompt that is empty, does not fit the context, or holds ids outside the vocabulary.
+        """
+        rows = [self._row(prompt, sampling, f"prompt {index + 1}") for index, prompt in enumerate(prompts)]
+        done = 0
+        for batch in _batches(rows):
+            with self._lock:
+                for step in decode(self.model, batch, self.template.stop_ids, _never):
+                    finished = sum(row.finish is not None for row, _ in step)
+                    if finished:
+                        done += finished
+                        tell(Progress("answers", done, len(rows), "answers"))
+        return [row.answer() for row in rows]
+
+    def stream(self, prompt: Prompt, sampling: Sampling, cancelled: Callable[[], bool]) -> Iterator[Piece]:
+        """Answer one prompt piece by piece: the same tokens `answer` gives.
+
+        The prompt is checked before this returns. A stream that is cancelled ends without its last piece.
+        """
+        return self._pieces(self._row(prompt, sampling, "the prompt"), cancelled)
+
+    def _pieces(self, row: Row, cancelled: Callable[[], bool]) -> Iterator[Piece]:
+        told = 0
+        with self._lock:
+            for [(_, fresh)] in decode(self.model, [row], self.template.stop_ids, cancelled):
+                if not fresh and row.finish is None:
+                    continue
+                token_ids = tuple(row.token_ids[told:])
+                told = len(row.token_ids)
+                yield Piece(fresh, row.answer() if row.finish else None, token_ids)
+
+    def score(self, rows: Sequence[Tokens], tell: Tell = hush) -> list[npt.NDArray[np.float64]]:
+        """Give, for each row, the natural log-probability of each of its supervised tokens, shape (supervised,).
+
+        Raises DataError for a row that does not fit the context or holds ids outside the vocabulary.
+        """
+        for index, row in enumerate(rows):
+            self._check(row.ids.tolist(), 0, f"row {index + 1}")
+        scores = [np.zeros(0) for _ in rows]
+        done = 0
+        for batch in _score_batches(rows):
+            with self._lock:
+                found = log_likelihoods(self.model, [rows[index] for index in batch])
+            for index, values in zip(batch, found, strict=True):
+                scores[index] = values
+            done += len(batch)
+            tell(Progress("scores", done, len(rows), "rows"))
+        return scores
+
+    def _row(self, prompt: Prompt, sampling: Sampling, where: str) -> Row:
+        draw = settle(sampling, self._draw)
+        ids = self._ids(prompt)
+        self._check(ids, 1, where)
+        room = self.context - len(ids)
+        generator = torch.Generator()
+        if sampling.seed is None:
+            generator.seed()
+        else:
+            generator.manual_seed(sampling.seed)
+        return Row(
+            prompt_ids=tuple(ids),
+            limit=room if sampling.max_tokens is None else min(sampling.max_tokens, room),
+            draw=draw,
+            generator=generator,
+            speaker=Speaker(self.template.decode, sampling.stop),
+        )
+
+    def _ids(self, prompt: Prompt) -> list[int]:
+        if isinstance(prompt, str):
+            ids: list[int] = self.template.tokenizer(prompt)["input_ids"]  # with the BOS token, where the model has one
+            return ids
+        if prompt and not isinstance(prompt[0], int):
+            return self.template.prompt([turn for turn in prompt if not isinstance(turn, int)])
+        return [int(token_id) for token_id in prompt if isinstance(token_id, int)]
+
+    def _check(self, ids: Sequence[int], room: int, where: str) -> None:
+        if not ids:
+            raise DataError("the prompt is empty: it has 0 tokens", where=where, mend="give at least one token")
+        if len(ids) + room > self.context:
+            raise DataError(
+                f"the prompt has {len(ids)} tokens, the model's context is {self.context}"
+                f"{' and an answer needs at least one' if room else ''}",
+                where=where,
+                mend=f"shorten it to at most {self.context - room} tokens",
+            )
+        outside = [token_id for token_id in ids if not 0 <= token_id < self._vocabulary]
+        if outside:
+            raise DataError(
+                f"the token id {outside[0]} is outside the vocabulary (0 to {self._vocabulary - 1})",
+                where=where,
+                mend="use the ids of this model's own tokenizer",
+            )
+
+
+def open_local(
+    folder: Path,
+    *,
+    name: str,
+    adapter: Path | None = None,
+    dtype: str = "auto",
+    device: str = "auto",
+    trust_remote_code: bool = False,
+    tell: Tell = hush,
+) -> LocalModel:
+    """Open a model folder, with an adapter on it if one is given, for answering and scoring.
+
+    `auto` chooses device and dtype by the machine and tells why. Raises ModelError if either folder is not whole.
+    """
+    if device == "auto":
+        choice = choose_device()
+        device = choice.value
+        tell(Chose("device", choice.value, choice.why))
+    if dtype == "auto":
+        choice = choose_dtype(device)
+        dtype = choice.value
+        tell(Chose("dtype", choice.value, choice.why))
+    template = open_template(folder)
+    draw, lacking = read_defaults(folder)
+    for key, value in lacking.items():
+        tell(
+            Warned(
+                f"generation_config.json sets {key} to {value!r}, which this engine lacks: it is left out",
+                mend=f"remove {key} from {folder / 'generation_config.json'}",
+            )
+        )
+    model = load_causal(folder, dtype=dtype, device=device, trust_remote_code=trust_remote_code)
+    if adapter is not None:
+        model = load_adapted(model, adapter)
+    return LocalModel(model, template, name=name, draw=draw)
+
+
+def _never() -> bool:
+    return False
+
+
+def _batches(rows: Sequence[Row]) -> Iterator[list[Row]]:
+    """Longest prompts first: what does not fit the memory fails at once, and little is padded."""
+    batch: list[Row] = []
+    most_new = 0
+    for row in sorted(rows, key=lambda row: -len(row.prompt_ids)):
+        width = len(batch[0].prompt_ids) if batch else len(row.prompt_ids)
+        most_new = max(most_new, row.limit)
+        is_over = (
+            len(batch) == ROWS_PER_BATCH
+            or (len(batch) + 1) * width > PROMPT_TOKENS_PER_BATCH
+            or (len(batch) + 1) * (width + most_new) > CACHE_TOKENS_PER_BATCH
+        )
+        if batch and is_over:
+            yield batch
+            batch, most_new = [], row.limit
+        batch.append(row)
+    if batch:
+        yield batch
+
+
+def _score_batches(rows: Sequence[Tokens]) -> Iterator[list[int]]:
+    """Indices of rows of about the same length, longest first; rows that learn nothing are left out."""
+    batch: list[int] = []
+    supervised = 0
+    for index in sorted((i for i, row in enumerate(rows) if row.supervised), key=lambda i: -len(rows[i].ids)):
+        width = len(rows[batch[0]].ids) if batch else 0
+        supervised += rows[index].supervised
+        if batch and ((len(batch) + 1) * width > SCORE_TOKENS_PER_BATCH or supervised > SCORE_SUPERVISED_PER_BATCH):
+            yield batch
+            batch, supervised = [], rows[index].supervised
+        batch.append(index)
+    if batch:
+        yield batch

@@ -1,0 +1,56 @@
+"""Log-probabilities of given tokens. Letters: B rows, T tokens, S supervised positions, D width, V vocabulary."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from luthier.artifact.tokens import Tokens
+
+CHUNK = 256
+"""Supervised positions turned to float32 at a time: 50 MB at a vocabulary of 49,152."""
+
+
+@torch.inference_mode()
+def log_likelihoods(model: Any, rows: Sequence[Tokens]) -> list[npt.NDArray[np.float64]]:
+    """Give the natural log-probability of each supervised token of each row, by a float32 log-softmax.
+
+    Rows are padded on the right: under a causal mask nothing real sees the padding. The head computes supervised
+    positions only, so the [T, V] table of a row never exists; whatever the model does after its head (a soft cap, a
+    scale) is done by the model itself.
+    """
+    width = max(len(row.ids) for row in rows)
+    ids_BT = torch.zeros(len(rows), width, dtype=torch.long)
+    wanted_BT = torch.zeros(len(rows), width, dtype=torch.bool)  # at the position that predicts the token
+    for index, row in enumerate(rows):
+        ids_BT[index, : len(row.ids)] = torch.from_numpy(row.ids.astype(np.int64))
+        wanted_BT[index, : len(row.ids) - 1] = torch.from_numpy(row.mask[1:])
+    counts = [row.supervised for row in rows]
+    target_S = ids_BT.roll(-1, dims=1)[wanted_BT].to(model.device)
+    with _head_sees(model, wanted_BT.to(model.device)):
+        logits_SV = model(input_ids=ids_BT.to(model.device), use_cache=False).logits
+    found_S = [
+        logits_SV[begin : begin + CHUNK]
+        .float()
+        .log_softmax(dim=-1)
+        .gather(1, target_S[begin : begin + CHUNK, None])
+        .squeeze(1)
+        for begin in range(0, len(target_S), CHUNK)
+    ]
+    values = torch.cat(found_S).double().cpu().numpy() if found_S else np.zeros(0)
+    return list(np.split(values, np.cumsum(counts)[:-1]))
+
+
+@contextmanager
+def _head_sees(model: Any, wanted_BT: Tensor) -> Iterator[None]:
+    """Let the output head see the hidden states at wanted positions only: (B, T, D) becomes (S, D)."""
+    head = model.get_output_embeddings()
+    hook = head.register_forward_pre_hook(lambda module, given: (given[0][wanted_BT], *given[1:]))
+    try:
+        yield
+    finally:
+        hook.remove()

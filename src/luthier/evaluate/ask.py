@@ -1,0 +1,102 @@
+"""Ask a model all rows, batch by batch; what it said is kept at once, so that a kill loses at most one batch."""
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from luthier.artifact import atomic
+from luthier.engine.ports import LocalChatModel, Sampling
+from luthier.evaluate.choose import Row
+from luthier.event import Event, Progress, Tell
+from luthier.measure.metrics import metrics
+from luthier.measure.task import TaskSpec
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a model did with one row."""
+
+    text: str
+    finish: str
+    """Why the answer ended: 'stop', 'length', or '' where the task asks for none."""
+    log_probability: float
+    """Sum over the row's supervised tokens, in nats."""
+    supervised: int
+
+
+def ask(
+    role: str,
+    rows: Sequence[Row],
+    task: TaskSpec,
+    seed: int,
+    kept: Path,
+    open_model: Callable[[], LocalChatModel],
+    tell: Tell,
+) -> list[Reply]:
+    """Give a model's reply to each row, in the rows' order; `role` ('base', 'tuned') is told with the progress.
+
+    `kept` holds one line a batch. Batches are cut the same way every time, so that a resumed evaluation gives what a
+    straight one gives even where an engine's rounding depends on who shares a batch. The model is opened only if a
+    batch is missing, and let go when this returns.
+    """
+    # Longest first: rows of one length share a batch, and too little memory shows at once, not at the end
+    order = sorted(range(len(rows)), key=lambda place: (-len(rows[place].tokens.ids), rows[place].example.id))
+    size = task.rows_per_batch
+    batches = [[rows[place] for place in order[begin : begin + size]] for begin in range(0, len(order), size)]
+    replies = _read_kept(kept, batches)
+    model: LocalChatModel | None = None
+    for batch in batches[len(replies) :]:
+        model = model or open_model()
+        replies.append(_ask_batch(model, batch, task, seed, tell))
+        atomic.append_line(kept, _line(batch, replies[-1]))
+        tell(Progress(f"ask {role}", sum(map(len, replies)), len(rows), "rows"))
+    flat = [reply for batch in replies for reply in batch]
+    by_place = dict(zip(order, flat, strict=True))
+    return [by_place[place] for place in range(len(rows))]
+
+
+def _ask_batch(model: LocalChatModel, batch: Sequence[Row], task: TaskSpec, seed: int, tell: Tell) -> list[Reply]:
+    needs = {metrics()[name].needs for name in task.metrics}
+
+    def tell_but_progress(event: Event) -> None:
+        if not isinstance(event, Progress):  # an engine counts within a batch: ours counts the whole
+            tell(event)
+
+    said: list[tuple[str, str]] = [("", "")] * len(batch)
+    if "answers" in needs:
+        sampling = Sampling(
+            max_tokens=task.max_tokens, temperature=task.temperature, stop=task.stop, seed=seed
+        )
+        answers = model.answer([row.example.prompt for row in batch], sampling, tell_but_progress)
+        said = [(answer.text, answer.finish) for answer in answers]
+    sums: list[tuple[float, int]] = [(0.0, 0)] * len(batch)
+    scored = [place for place, row in enumerate(batch) if row.tokens.supervised]
+    if "log_probabilities" in needs and scored:
+        found = model.score([batch[place].tokens for place in scored], tell_but_progress)
+        for place, log_probabilities in zip(scored, found, strict=True):
+            sums[place] = (math.fsum(log_probabilities.tolist()), len(log_probabilities))
+    return [Reply(*answer, *total) for answer, total in zip(said, sums, strict=True)]
+
+
+def _line(batch: Sequence[Row], replies: Sequence[Reply]) -> str:
+    lines = {"ids": [row.example.id for row in batch], "replies": [asdict(reply) for reply in replies]}
+    return json.dumps(lines, ensure_ascii=False)
+
+
+def _read_kept(kept: Path, batches: Sequence[Sequence[Row]]) -> list[list[Reply]]:
+    """Read the batches that are whole, and cut off what a kill left half written."""
+    if not kept.exists():
+        return []
+    lines = kept.read_bytes().split(b"\n")
+    whole: list[list[Reply]] = []
+    for line, batch in zip(lines[:-1], batches, strict=False):  # what follows the last newline was never whole
+        found: dict[str, Any] = json.loads(line)
+        if found["ids"] != [row.example.id for row in batch]:
+            break
+        whole.append([Reply(**reply) for reply in found["replies"]])
+    if len(whole) < len(lines) - 1 or lines[-1]:
+        atomic.write_text(kept, "".join(line.decode() + "\n" for line in lines[: len(whole)]))
+    return whole

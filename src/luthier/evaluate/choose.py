@@ -1,0 +1,76 @@
+"""Which rows are asked: read, checked, grouped by tag, and cut down to the limits."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from luthier.artifact.example import Example, read_examples
+from luthier.artifact.tokens import Tokens, read_tokens
+from luthier.errors import DataError
+from luthier.event import Chose, Tell, Warned
+from luthier.measure.task import HELDOUT
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row to be asked."""
+
+    example: Example
+    tokens: Tokens
+
+    @property
+    def tag(self) -> str:
+        """The name its scores are reported under."""
+        return self.example.tag or HELDOUT
+
+    @property
+    def group(self) -> str:
+        """What it is drawn together with in a bootstrap."""
+        return self.example.group or self.example.id
+
+
+def read_rows(folder: Path, split: str) -> list[Row]:
+    """Read a split's rows. Raises DataError if there are none, or if one has no reference to be judged by."""
+    path = folder / f"{split}.jsonl"
+    rows = [Row(*pair) for pair in zip(read_examples(folder, split), read_tokens(folder, split), strict=True)]
+    if not rows:
+        raise DataError(
+            f"the {split} split is empty: there is nothing to ask",
+            where=str(path),
+            mend=f"give prepare more rows, or a larger share for {split}",
+        )
+    for line, row in enumerate(rows, start=1):
+        if not row.example.reference.strip():
+            raise DataError(
+                f"the reference is {row.example.reference!r}: no answer can be judged by it",
+                where=f"{path}:{line} (from {row.example.source})",
+                mend="fill in the row's answer, or let prepare drop rows without one",
+            )
+    return rows
+
+
+def choose_rows(rows: Sequence[Row], limits: Mapping[str, int], seed: int, tell: Tell) -> dict[str, list[Row]]:
+    """Group rows by tag, those without one first, and keep of each at most the limit.
+
+    Rows are kept by a hash of their content and the seed, so a row stays chosen when others come or go elsewhere.
+    """
+    tags = sorted({row.tag for row in rows}, key=lambda tag: (tag != HELDOUT, tag))
+    if HELDOUT not in tags:
+        tell(
+            Warned(
+                f"no row is without a tag (tags: {', '.join(tags)}): nothing here can decide a gate by itself",
+                "hold out rows without a tag, or name the tag in the gate's rules",
+            )
+        )
+    chosen = {}
+    for tag in tags:
+        found = sorted((row for row in rows if row.tag == tag), key=lambda row: _draw(row.example.id, seed))
+        chosen[tag] = found[: limits.get(tag)]
+        if len(chosen[tag]) < len(found):
+            tell(Chose(f"rows of {tag}", f"{len(chosen[tag])} of {len(found)}", f"the limit, by content and seed {seed}"))
+    return chosen
+
+
+def _draw(name: str, seed: int) -> str:
+    return hashlib.sha256(f"{seed}:{name}".encode()).hexdigest()

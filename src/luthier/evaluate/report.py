@@ -1,0 +1,82 @@
+"""The report: one HTML page that needs nothing else, with the figures on top and the answers side by side."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from luthier.artifact import atomic
+from luthier.measure.metrics import metrics
+from luthier.measure.task import TaskSpec
+
+SAME = 1e-9
+"""A change no larger than this is none: what adding in another order may leave."""
+
+
+def write_report(
+    path: Path,
+    task: TaskSpec,
+    names: Mapping[str, str],
+    scores: Mapping[str, Any],
+    records: Sequence[Mapping[str, Any]],
+    confidence: float,
+) -> None:
+    """Write the page. `names` are the ids of base, tuned and data; `scores` and `records` as in their files."""
+    order = row_metric(task)
+    better = metrics()[order].higher_is_better
+    rows = [_with_change(record, order, better) for record in records]
+    rows.sort(key=lambda row: (row["change"] is None, row["change"] or 0.0, row["id"]))
+    # What a model says is a stranger's text: everything is escaped, and the page forbids itself every other source
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template("report.html.jinja").render(
+        task=task,
+        names=names,
+        tables={tag: _table(scores[tag]) for tag in scores},
+        rows=rows,
+        order=metrics()[order].label,
+        counts={state: sum(row["state"] == state for row in rows) for state in ("worse", "same", "better")},
+        has_answers=any(metrics()[name].needs == "answers" for name in task.metrics),
+        confidence=f"{confidence:.0%}",
+    )
+    atomic.write_text(path, page)
+
+
+def row_metric(task: TaskSpec) -> str:
+    """Give the metric that orders the rows: the first that has a figure of its own for each row, else the first."""
+    return next((name for name in task.metrics if not metrics()[name].is_corpus), task.metrics[0])
+
+
+def _with_change(record: Mapping[str, Any], order: str, higher_is_better: bool) -> dict[str, Any]:
+    figures = record["metrics"][order]
+    change = None
+    if None not in figures.values():
+        change = (figures["after"] - figures["before"]) * (1 if higher_is_better else -1)
+    state = "same"
+    if change is not None and abs(change) > SAME:
+        state = "better" if change > 0 else "worse"
+    return {**record, "figures": figures, "change": change, "state": state}
+
+
+def _table(scores: Mapping[str, Any]) -> dict[str, Any]:
+    lines = [
+        {"label": metrics()[name].label, "higher": metrics()[name].higher_is_better, **found, **_drawing(found)}
+        for name, found in scores["metrics"].items()
+    ]
+    return {**scores, "lines": lines}
+
+
+def _drawing(found: Mapping[str, float | None]) -> dict[str, Any]:
+    """Where the interval stands on a line from 0 to 100 with no gain at 50, and what it says."""
+    gain, low, high = (found[key] for key in ("gain", "low", "high"))
+    if gain is None or low is None or high is None:
+        return {"marks": None, "verdict": "unknown"}
+    reach = max(abs(gain), abs(low), abs(high)) or 1.0
+    marks = [round(50 + 46 * value / reach, 2) for value in (low, gain, high)]
+    return {"marks": marks, "verdict": "better" if low > 0 else "worse" if high < 0 else "open"}

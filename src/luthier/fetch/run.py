@@ -1,0 +1,36 @@
+"""fetch: one spec, one artifact: a model in plain transformers form, or raw rows."""
+
+from pathlib import Path
+from typing import Any
+
+from luthier.artifact.order import Order
+from luthier.artifact.store import Artifact, Store
+from luthier.event import Tell
+from luthier.fetch import chat_template, sources
+from luthier.fetch.spec import FetchSpec
+
+VERSION = 1
+
+
+def fetch(spec: FetchSpec, store: Store, tell: Tell) -> Artifact:
+    """Bring what the spec names into the store; what is there already is not fetched again.
+
+    Gives an artifact of the kind `model` or `rows`.
+    Raises FetchError, ModelError or ToolError if the source is not there, not whole, or not to be trusted, and
+    RoomError if the disk is full.
+    """
+    source, rest = sources.resolve(spec.source)
+    found = source.look(spec, rest)
+    is_model = found.kind == "model"
+    inputs = {**found.inputs, **(chat_template.inputs(spec.template) if is_model else {})}
+
+    def build(out: Path, work: Path) -> dict[str, Any]:
+        figures = found.bring(out, work, tell)
+        if is_model:
+            from luthier.fetch import finish  # transformers: only when something is really fetched
+
+            figures |= finish.finish(out, spec.template, spec.trust_remote_code, tell)
+        return figures
+
+    order = Order(found.kind, "fetch", VERSION, spec.model_dump(mode="json"), inputs, found.choices)
+    return store.make(order, build, tell)

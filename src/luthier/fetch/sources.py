@@ -1,0 +1,53 @@
+"""Where things can come from: prefix -> how to look at such a source and how large it will be."""
+
+import difflib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from luthier.errors import FetchError
+from luthier.fetch import tiny_source
+from luthier.fetch.found import Found
+from luthier.fetch.spec import FetchSpec
+from luthier.plugin import rows
+
+
+@dataclass(frozen=True)
+class Source:
+    """One row: both take the spec and what stands behind the prefix, load nothing heavy, and change nothing."""
+
+    look: Callable[[FetchSpec, str], Found]
+    expected_bytes: Callable[[FetchSpec, str], int | None]
+    """Bytes on disk the artifact will take, where that can be told beforehand."""
+
+
+SOURCES: dict[str, Source] = {
+    "tiny": Source(tiny_source.look, tiny_source.expected_bytes),
+}
+"""`folder:` and `hub:` may be left out: `./model` is a folder, `owner/name` is on the hub."""
+
+
+def resolve(source: str) -> tuple[Source, str]:
+    """Give the row for a source and what stands behind its prefix.
+
+    Raises FetchError if it is neither a known prefix, a folder, nor `owner/name`; the nearest known prefix is named.
+    """
+    known = rows("sources", SOURCES)
+    if source.startswith((".", "/", "~")) or Path(source).exists():
+        return known["folder"], source
+    prefix, colon, rest = source.partition(":")
+    if colon and prefix in known:
+        return known[prefix], rest
+    if not colon and re.fullmatch(r"[\w.-]+/[\w.-]+", source):
+        return known["hub"], source
+    raise FetchError(f"{source!r} is no source", where="fetch, key source", mend=_nearest(source, sorted(known)))
+
+
+def _nearest(source: str, known: list[str]) -> str:
+    prefix, colon, rest = source.partition(":")
+    near = difflib.get_close_matches(prefix, known, n=1)
+    if colon and near:
+        return f"did you mean {near[0]}:{rest}?"
+    forms = ", ".join(f"{name}:..." for name in known)
+    return f"write a folder that exists (./{source}), a hub name (owner/name), or one of {forms}"

@@ -1,0 +1,106 @@
+"""Checkpoints: whole or absent, checked when read, the newest good one found.
+
+    step-000120/  what `save` writes (an adapter in its own form), optimizer.safetensors, state.json (last)
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from luthier.artifact import atomic
+from luthier.event import Tell, Warned
+
+STATE = "state.json"
+OPTIMIZER = "optimizer.safetensors"
+Named = Mapping[str, nn.Parameter]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A whole checkpoint."""
+
+    folder: Path
+    state: Mapping[str, Any]
+
+    @property
+    def step(self) -> int:
+        """How many steps were done."""
+        return int(self.state["step"])
+
+
+def write(
+    folder: Path,
+    step: int,
+    save: Callable[[Path], None],
+    optimizer: torch.optim.Optimizer,
+    named: Named,
+    facts: Mapping[str, Any],
+) -> Path:
+    """Write the checkpoint of a step: into a temporary folder, forced to disk, then renamed."""
+    place = folder / f"step-{step:06d}"
+    temporary = folder / f".{place.name}"
+    with atomic.no_room(place):
+        for old in (temporary, place):
+            shutil.rmtree(old, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        save(temporary)
+        save_file(_tensors(optimizer, named), temporary / OPTIMIZER)
+        sums = {path.name: atomic.sha256(path) for path in sorted(temporary.iterdir())}
+        for name in sums:
+            atomic.sync(temporary / name)
+        atomic.write_json(temporary / STATE, {"step": step, "files": sums, **facts})
+        os.rename(temporary, place)
+        atomic.sync(folder)
+    return place
+
+
+def rotate(folder: Path, keep: int) -> None:
+    """Remove all but the newest `keep` checkpoints."""
+    for old in sorted(folder.glob("step-*"))[:-keep]:
+        shutil.rmtree(old)
+
+
+def newest(folder: Path, tell: Tell) -> Checkpoint | None:
+    """Give the newest checkpoint whose files match their checksums; a damaged one is told and passed over."""
+    for place in sorted(folder.glob("step-*"), reverse=True):
+        try:
+            state = json.loads((place / STATE).read_text(encoding="utf-8"))
+            bad = [name for name, sum_ in state["files"].items() if atomic.sha256(place / name) != sum_]
+        except (OSError, ValueError, KeyError) as error:
+            bad = [str(error)]
+        if not bad:
+            return Checkpoint(place, state)
+        tell(Warned(f"the checkpoint {place.name} is damaged ({bad[0]})", "an older one is used"))
+    return None
+
+
+def restore(checkpoint: Checkpoint, optimizer: torch.optim.Optimizer, named: Named) -> None:
+    """Put optimizer and random states back, bit for bit. The weights are the caller's to load."""
+    tensors = load_file(checkpoint.folder / OPTIMIZER)
+    torch.random.set_rng_state(tensors.pop("random.cpu"))
+    for name in [name for name in tensors if name.startswith("random.cuda.")]:
+        torch.cuda.set_rng_state(tensors.pop(name), int(name.rpartition(".")[2]))
+    for full, tensor in tensors.items():
+        kind, _, name = full.partition(":")
+        parameter = named[name]
+        # AdamW counts its steps on the CPU
+        optimizer.state[parameter][kind] = tensor if kind == "step" else tensor.to(parameter.device)
+
+
+def _tensors(optimizer: torch.optim.Optimizer, named: Named) -> dict[str, Tensor]:
+    tensors = {"random.cpu": torch.random.get_rng_state()}
+    if torch.cuda.is_available():
+        states = torch.cuda.get_rng_state_all()
+        tensors.update({f"random.cuda.{index}": state for index, state in enumerate(states)})
+    for name, parameter in named.items():
+        for kind, value in optimizer.state.get(parameter, {}).items():
+            tensors[f"{kind}:{name}"] = value.detach().cpu().contiguous()
+    return tensors

@@ -1,0 +1,176 @@
+"""Adapters: put on by PEFT, saved in PEFT's own form, computed by a leaner linear while they are trained.
+
+Letters: T tokens, I inputs, O outputs, R rank.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from peft.tuners.lora import Linear as PeftLinear
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from luthier.errors import ModelError, SpecError
+
+WEIGHTS = "adapter_model.safetensors"
+CONFIG = "adapter_config.json"
+
+
+class _LoraFunction(torch.autograd.Function):
+    """y = x W^T + b + scale (x A^T) B^T with W frozen: backward makes no gradient for W (Hu et al. 2021, arXiv:2106.09685)."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x_TI: Tensor, weight_OI: Tensor, bias_O: Tensor | None, a_RI: Tensor, b_OR: Tensor, scale: float
+    ) -> Tensor:
+        a, b = a_RI.to(x_TI.dtype), b_OR.to(x_TI.dtype)
+        down_TR = x_TI @ a.t()
+        y_TO = x_TI @ weight_OI.t() if bias_O is None else torch.addmm(bias_O, x_TI, weight_OI.t())
+        y_TO.addmm_(down_TR, b.t(), alpha=scale)
+        ctx.save_for_backward(x_TI, weight_OI, a, b, down_TR)
+        ctx.scale = scale
+        return y_TO
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, grad_TO: Tensor) -> tuple[Tensor | None, ...]:
+        x_TI, weight_OI, a, b, down_TR = ctx.saved_tensors
+        grad_TR = (grad_TO @ b).mul_(ctx.scale)
+        grad_x = None
+        if ctx.needs_input_grad[0]:
+            grad_x = grad_TO @ weight_OI
+            grad_x.addmm_(grad_TR, a)
+        grad_a = (grad_TR.t() @ x_TI).float()
+        grad_b = (grad_TO.t() @ down_TR).float().mul_(ctx.scale)
+        return grad_x, None, None, grad_a, grad_b, None
+
+
+class LeanLora(nn.Module):
+    """Takes the place of PEFT's LoRA linear while it trains; it holds the same parameters under the same names."""
+
+    def __init__(self, source: Any, adapter: str) -> None:
+        super().__init__()
+        self.base_layer = source.base_layer
+        self.lora_A = source.lora_A
+        self.lora_B = source.lora_B
+        self.adapter = adapter
+        self.scale = float(source.scaling[adapter])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (..., I) to (..., O)."""
+        flat = x.reshape(-1, x.shape[-1])
+        base = self.base_layer
+        a, b = self.lora_A[self.adapter].weight, self.lora_B[self.adapter].weight
+        y: Tensor = _LoraFunction.apply(flat, base.weight, base.bias, a, b, self.scale)
+        return y.view(*x.shape[:-1], y.shape[-1])
+
+
+def add_lora(model: Any, *, r: int, alpha: float, dropout: float, targets: Sequence[str] | str, seed: int) -> Any:
+    """Put a LoRA adapter on a model with PEFT, float32 and seeded. Gives the PEFT model.
+
+    Raises SpecError if no layer answers to a target (the nearest names are listed).
+    """
+    _check_targets(model, targets)
+    config = LoraConfig(
+        r=r,
+        lora_alpha=alpha,
+        lora_dropout=dropout,
+        target_modules=targets if isinstance(targets, str) else list(targets),
+        task_type="CAUSAL_LM",
+    )
+    state = torch.random.get_rng_state()
+    torch.manual_seed(seed)
+    try:
+        adapted = get_peft_model(model, config)
+    finally:
+        torch.random.set_rng_state(state)
+    for parameter in adapted.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+    return adapted
+
+
+def _check_targets(model: Any, targets: Sequence[str] | str) -> None:
+    if targets == "all-linear":
+        return
+    names = {name for name, module in model.named_modules() if isinstance(module, nn.Linear) or "Conv1D" in repr(type(module))}
+    leaves = sorted({name.rpartition(".")[2] for name in names})
+    for target in [targets] if isinstance(targets, str) else targets:
+        if not any(name == target or name.endswith(f".{target}") for name in names):
+            raise SpecError(
+                f"no layer is called {target!r}", where="key adapter.targets", mend=f"this model has: {', '.join(leaves)}"
+            )
+
+
+def lean(adapted: Any) -> int:
+    """Exchange each PEFT LoRA linear that needs nothing more for a `LeanLora`. Gives how many were exchanged."""
+    found = [
+        (name, module)
+        for name, module in adapted.named_modules()
+        if type(module) is PeftLinear and _is_plain(module)
+    ]
+    for name, module in found:
+        parent, _, leaf = name.rpartition(".")
+        setattr(adapted.get_submodule(parent), leaf, LeanLora(module, module.active_adapters[0]))
+    return len(found)
+
+
+def _is_plain(module: Any) -> bool:
+    """Whether a PEFT layer is one undropped, unquantised LoRA and nothing else."""
+    names = module.active_adapters
+    return (
+        len(names) == 1
+        and type(module.base_layer) is nn.Linear
+        and isinstance(module.lora_dropout[names[0]], nn.Identity)
+        and not module.use_dora.get(names[0], False)
+        and not module.lora_A[names[0]].bias
+        and not module.lora_B[names[0]].bias
+    )
+
+
+def trainable(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    """Give the parameters that change, by name."""
+    return ((name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad)
+
+
+def save_adapter(adapted: Any, folder: Path, base: str) -> None:
+    """Write the adapter as PEFT does: `adapter_model.safetensors` and `adapter_config.json`, the same bytes each time."""
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in get_peft_model_state_dict(adapted).items()}
+    save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+    config = adapted.peft_config["default"].to_dict()
+    config.update(base_model_name_or_path=base, inference_mode=True)
+    text = json.dumps(_plain(config), indent=2, sort_keys=True, ensure_ascii=False)
+    (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
+
+
+def load_adapter_weights(adapted: Any, folder: Path) -> None:
+    """Read weights which `save_adapter` wrote into a model that has the same adapter. Raises ModelError if they differ."""
+    try:
+        found = set_peft_model_state_dict(adapted, load_file(folder / WEIGHTS))
+    except RuntimeError as error:
+        raise ModelError(
+            f"the adapter does not fit: {str(error).splitlines()[-1].strip()}",
+            where=str(folder),
+            mend="use the adapter with the model and the settings it was made with",
+        ) from error
+    if found.unexpected_keys:
+        raise ModelError(
+            f"the adapter has weights this model has no place for: {found.unexpected_keys[0]}",
+            where=str(folder),
+            mend="use the adapter with the model and the settings it was made with",
+        )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return value if isinstance(value, str | int | float | bool | None) else str(getattr(value, "value", value))

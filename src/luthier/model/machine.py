@@ -1,0 +1,100 @@
+"""What this machine can do, told without loading torch: device, number format, memory, disk."""
+
+import os
+import platform
+import shutil
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from luthier.errors import RoomError
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A choice made for the user, and why."""
+
+    value: str
+    why: str
+
+
+def choose_device() -> Choice:
+    """Choose where tensors live: `cuda` (NVIDIA or ROCm), `mps`, or `cpu`."""
+    if Path("/dev/nvidiactl").exists() and os.environ.get("CUDA_VISIBLE_DEVICES", "all") not in ("", "-1"):
+        return Choice("cuda", "an NVIDIA driver is here (/dev/nvidiactl)")
+    if Path("/dev/kfd").exists():
+        return Choice("cuda", "a ROCm driver is here (/dev/kfd)")
+    if platform.system() == "Darwin" and platform.machine() == "arm64":
+        return Choice("mps", "this is an Apple chip")
+    return Choice("cpu", "no GPU driver found")
+
+
+def choose_dtype(device: str) -> Choice:
+    """Choose the format weights and activations are computed in: `bfloat16` where it is fast, else `float32`."""
+    if device != "cpu":
+        return Choice("bfloat16", f"{device} computes it at full speed")
+    found = _cpu_flags() & {"avx512_bf16", "amx_bf16", "bf16"}
+    if found:
+        return Choice("bfloat16", f"{sorted(found)[0]} found")
+    return Choice("float32", "this processor has no bfloat16 instructions")
+
+
+@cache
+def _cpu_flags() -> frozenset[str]:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return frozenset()
+    lines = (line.partition(":")[2] for line in text.splitlines() if line.startswith(("flags", "Features")))
+    return frozenset(next(lines, "").split())
+
+
+def free_memory_bytes() -> int | None:
+    """Give the memory a new process can take, the control group's bound respected, or None where it is not told."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    free = next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")), None)
+    bounds = [value for value in (free, _group_room()) if value is not None]
+    return min(bounds, default=None)
+
+
+def _group_room() -> int | None:
+    """What the control group (a container) still allows."""
+    try:
+        bound = Path("/sys/fs/cgroup/memory.max").read_text(encoding="utf-8").strip()
+        used = Path("/sys/fs/cgroup/memory.current").read_text(encoding="utf-8").strip()
+    except OSError:
+        return None
+    return int(bound) - int(used) if bound.isdigit() else None
+
+
+def check_disk(folder: Path, need_bytes: int, purpose: str) -> None:
+    """Raise RoomError if the disk under a folder has not this much room."""
+    place = folder.absolute()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if free < need_bytes:
+        raise RoomError(
+            f"{purpose} needs {gigabytes(need_bytes)} of disk, {gigabytes(free)} are free",
+            where=str(folder.absolute()),
+            mend="free some room (luthier list, luthier remove ID), or use another disk (--project FOLDER)",
+        )
+
+
+def check_memory(need_bytes: int, purpose: str, mend: str) -> None:
+    """Raise RoomError if this machine has not this much memory free."""
+    free = free_memory_bytes()
+    if free is not None and free < need_bytes:
+        raise RoomError(
+            f"{purpose} needs about {gigabytes(need_bytes)} of memory, {gigabytes(free)} are free",
+            where="this machine",
+            mend=mend,
+        )
+
+
+def gigabytes(count: int) -> str:
+    """Write a number of bytes for people."""
+    return f"{count / 1e9:.1f} GB" if count >= 5e7 else f"{count / 1e6:.1f} MB"

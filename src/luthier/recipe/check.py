@@ -1,0 +1,66 @@
+"""Check a whole recipe before anything is made: kinds fit, files exist, memory and disk suffice."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from luthier.artifact.store import Artifact, Store
+from luthier.event import hush
+from luthier.fetch.plan import expected_bytes
+from luthier.model.machine import check_disk, check_memory
+from luthier.recipe.call import call_stage, wire
+from luthier.recipe.load import Recipe, Step
+from luthier.tune.plan import expected_peak_bytes
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One step of a plan."""
+
+    step: Step
+    artifact: Artifact
+    inputs: dict[str, Artifact | None]
+
+
+def check(recipe: Recipe, store: Store) -> list[Planned]:
+    """Walk through a recipe without making anything. Gives each step with the id it has or will have."""
+    dry = Store(store.root, dry=True)
+    made: dict[str, Artifact] = {}
+    plan: list[Planned] = []
+    for step in recipe.steps:
+        inputs = wire(step.stage, step.spec, step.use, made, dry, step.where)
+        artifact = call_stage(step.stage, step.spec, inputs, dry, hush)
+        made[step.name] = artifact
+        plan.append(Planned(step, artifact, inputs))
+        check_room(plan[-1], store)
+    return plan
+
+
+def check_room(planned: Planned, store: Store) -> None:
+    """Raise RoomError if what a step will take is known and this machine has not got it."""
+    check_it = ROOM.get(planned.step.stage_name)
+    if check_it and not planned.artifact.exists:
+        check_it(planned, store)
+
+
+def _fetch_room(planned: Planned, store: Store) -> None:
+    need = expected_bytes(planned.step.spec)  # type: ignore[arg-type]
+    if need:
+        check_disk(store.root, 2 * need, f"the step {planned.step.name!r}")
+
+
+def _tune_room(planned: Planned, store: Store) -> None:
+    model = planned.inputs["model"]
+    if model is None or not model.exists:
+        return  # not fetched yet: checked again before the step
+    spec: Any = planned.step.spec
+    dtype = str(planned.artifact.order.choices["dtype"])
+    if planned.artifact.order.choices["device"] == "cpu":
+        need = expected_peak_bytes(spec, model.folder, dtype)
+        mend = "lower learn.tokens_per_pass or adapter.r, stop other programs, or take a smaller model"
+        check_memory(need, f"the step {planned.step.name!r}", mend)
+    check_disk(store.root, 200_000_000, f"the step {planned.step.name!r}")
+
+
+ROOM: dict[str, Callable[[Planned, Store], None]] = {"fetch": _fetch_room, "tune": _tune_room}
+

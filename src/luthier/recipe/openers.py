@@ -1,0 +1,88 @@
+"""From an artifact, a folder or a checkpoint to a model that answers: the kind on the card names the opener."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from luthier.artifact.released import current
+from luthier.artifact.store import Artifact, Store
+from luthier.engine.ports import LocalChatModel
+from luthier.errors import KindError, StoreError
+
+
+def open_artifact(store: Store, artifact: Artifact, *, name: str = "", dtype: str = "auto") -> LocalChatModel:
+    """Open an artifact that answers. Raises KindError for one that does not, StoreError for a released one altered."""
+    opener = OPENERS.get(artifact.kind)
+    if opener is None:
+        raise KindError(
+            f"{artifact.id} is of the kind {artifact.kind!r}, which cannot answer",
+            where=str(artifact.folder),
+            mend=f"give one of the kind {' or '.join(OPENERS)}",
+        )
+    return opener(store, artifact, name or artifact.id, dtype)
+
+
+def open_named(store: Store, name: str | None = None, *, dtype: str = "auto") -> LocalChatModel:
+    """Open what a person names: an artifact's id, a model folder, a checkpoint or adapter folder; None: the release."""
+    if name is None:
+        name = current(store)
+        if name is None:
+            raise StoreError(
+                "nothing is released yet",
+                where=str(store.root),
+                mend="run a recipe that ends with release, or give --model ID (luthier list shows the ids)",
+            )
+    folder = Path(name)
+    if not folder.is_dir():
+        return open_artifact(store, store.find(name), dtype=dtype)
+    if (folder / "adapter_config.json").exists():
+        return _open_local(_base_of(store, folder), folder, folder.name, dtype)
+    return _open_local(folder, None, folder.name, dtype)
+
+
+def base_of(store: Store, artifact: Artifact) -> Artifact:
+    """Give the model below an adapter or a release; a model is its own base."""
+    if artifact.kind == "model":
+        return artifact
+    role = "tuned" if artifact.kind == "release" else "model"
+    return base_of(store, store.find(artifact.card.inputs[role]))
+
+
+def _open_model(store: Store, artifact: Artifact, name: str, dtype: str) -> LocalChatModel:
+    return _open_local(artifact.folder, None, name, dtype, _trusts(artifact))
+
+
+def _open_adapter(store: Store, artifact: Artifact, name: str, dtype: str) -> LocalChatModel:
+    base = base_of(store, artifact)
+    return _open_local(base.folder, artifact.folder, name, dtype, _trusts(base))
+
+
+def _open_release(store: Store, artifact: Artifact, name: str, dtype: str) -> LocalChatModel:
+    store.verify(artifact)
+    tuned = store.find(artifact.card.inputs["tuned"])
+    store.verify(tuned)
+    return _open_adapter(store, tuned, name, dtype)
+
+
+OPENERS: dict[str, Callable[[Store, Artifact, str, str], LocalChatModel]] = {
+    "model": _open_model,
+    "adapter": _open_adapter,
+    "release": _open_release,
+}
+
+
+def _open_local(folder: Path, adapter: Path | None, name: str, dtype: str, trusted: bool = False) -> LocalChatModel:
+    from luthier.engine.local import open_local  # torch: only when a model is opened
+
+    return open_local(folder, name=name, adapter=adapter, dtype=dtype, trust_remote_code=trusted)
+
+
+def _trusts(artifact: Artifact) -> bool:
+    return bool(artifact.card.spec.get("trust_remote_code", False))
+
+
+def _base_of(store: Store, folder: Path) -> Path:
+    config: dict[str, Any] = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    base = str(config.get("base_model_name_or_path", ""))
+    return Path(base) if Path(base).is_dir() else store.find(base, "model").folder

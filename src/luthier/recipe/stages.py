@@ -1,0 +1,88 @@
+"""The stages by name: what each takes, what it makes, where its doors are. The one table of lazy imports."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+from luthier.spec import Spec
+
+
+def _always(spec: Any) -> bool:
+    return True
+
+
+@dataclass(frozen=True)
+class Input:
+    """One artifact a stage takes."""
+
+    kind: str
+    wanted: Callable[[Any], bool] = _always
+    """Whether a spec needs it."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage."""
+
+    about: str
+    """One line for `luthier --help`."""
+    spec: str
+    run: str
+    takes: Mapping[str, Input] = field(default_factory=dict)
+    """Role -> what it must be, in the order of the function's parameters."""
+    first: str = ""
+    """The setting a bare word on the command line gives."""
+    opens: bool = False
+    """Whether it asks for models to be opened."""
+
+    def spec_class(self) -> type[Spec]:
+        """Load the first door."""
+        found: type[Spec] = _load(self.spec)
+        return found
+
+    def function(self) -> Callable[..., Any]:
+        """Load the second door."""
+        found: Callable[..., Any] = _load(self.run)
+        return found
+
+
+STAGES: dict[str, Stage] = {
+    "fetch": Stage(
+        "Bring a model or raw rows into the project.",
+        "luthier.fetch.spec:FetchSpec",
+        "luthier.fetch.run:fetch",
+        first="source",
+    ),
+    "prepare": Stage(
+        "Turn raw rows into examples with tokens and label masks.",
+        "luthier.prepare.spec:PrepareSpec",
+        "luthier.prepare.run:prepare",
+        takes={"model": Input("model"), "rows": Input("rows", lambda spec: not spec.source)},
+        first="source",
+    ),
+    "tune": Stage(
+        "Fine-tune a model on prepared examples.",
+        "luthier.tune.spec:TuneSpec",
+        "luthier.tune.run:tune",
+        takes={"model": Input("model"), "data": Input("examples")},
+    ),
+    "evaluate": Stage(
+        "Hold the tuned model against its base on held-out rows.",
+        "luthier.evaluate.spec:EvaluateSpec",
+        "luthier.evaluate.run:evaluate",
+        takes={"base": Input("model"), "tuned": Input("adapter"), "data": Input("examples")},
+        opens=True,
+    ),
+    "release": Stage(
+        "Pass a tuned model through the gate, promote it, or roll back.",
+        "luthier.release.spec:ReleaseSpec",
+        "luthier.release.run:release",
+        takes={"tuned": Input("adapter"), "scores": Input("scores")},
+    ),
+}
+
+
+def _load(path: str) -> Any:
+    module, _, name = path.partition(":")
+    return getattr(import_module(module), name)
