@@ -15,7 +15,7 @@ REPOSITORY = Path(__file__).parent.parent
 
 
 class Told(list[Event]):
-    """What was told, in order. It may be passed as the `Tell` itself; typed tests take `list[Event]`, pass `.append`."""
+    """What was told, in order; may be passed as the `Tell` itself."""
 
     def __call__(self, event: Event) -> None:
         self.append(event)

@@ -62,5 +62,5 @@ class ServeError(LuthierError):
     """The server cannot start or answer."""
 
 
-class Stopped(LuthierError):
+class Stopped(LuthierError):  # noqa: N818 (no fault: the user asked for it)
     """The user asked a run to stop: what was done is saved, and the same command goes on."""

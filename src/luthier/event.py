@@ -130,20 +130,7 @@ class Failed:
     mend: str
 
 
-Event = (
-    Started
-    | Skipped
-    | Made
-    | Chose
-    | Progress
-    | Step
-    | Counted
-    | Compared
-    | Judged
-    | Warned
-    | Said
-    | Failed
-)
+Event = Started | Skipped | Made | Chose | Progress | Step | Counted | Compared | Judged | Warned | Said | Failed
 Tell = Callable[[Event], None]
 
 

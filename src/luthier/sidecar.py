@@ -63,14 +63,14 @@ def setup(project: Path, name: str) -> Path:
     tool = row(name)
     place = folder(project, name)
     mark = place / "pins.txt"
-    if mark.exists() and mark.read_text(encoding="utf-8").split() == list(tool.pins):
+    if mark.exists() and mark.read_text(encoding="utf-8").splitlines() == list(tool.pins):
         return place
     if place.exists():
         shutil.rmtree(place)
     place.parent.mkdir(parents=True, exist_ok=True)
     venv.create(place, with_pip=True)
-    install = [str(program(place, "python")), "-m", "pip", "install", "--quiet", *tool.pins]
-    done = subprocess.run(install, capture_output=True, text=True, check=False)
+    install = [str(program(place, "python")), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    done = subprocess.run([*install, *tool.pins], capture_output=True, text=True, check=False)
     if done.returncode:
         tail = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no message"]
         raise ToolError(
@@ -98,7 +98,14 @@ def call(project: Path, name: str, arguments: Sequence[str]) -> str:
         )
     command = [str(program(place, tool.command)), *arguments]
     clean = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=clean)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=clean)
+    except FileNotFoundError:
+        raise ToolError(
+            f"the tool {name!r} brought no program {tool.command!r}",
+            where=command[0],
+            mend=f"remove the folder {place}, then run: luthier setup {name}",
+        ) from None
     if done.returncode:
         tail = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no message"]
         raise ToolError(

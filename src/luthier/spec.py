@@ -4,7 +4,7 @@ An unknown key names the nearest known one; a wrong value names the file, the li
 """
 
 import difflib
-import types
+import re
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 from luthier.errors import SpecError
 
@@ -52,8 +53,30 @@ class Settings:
 
 def read_settings(path: Path) -> Settings:
     """Read a YAML file. Raises SpecError if it is missing, not UTF-8, not YAML, or not a mapping."""
+    text = _read_text(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        data = yaml.safe_load(text)
+        places = dict(_places(yaml.compose(text, Loader=yaml.SafeLoader), (), str(path)))
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: 2026-02-30 is taken for a date
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        problem = str(getattr(error, "problem", error)).partition("\n")[0]
+        mend = "mend the line named above" if mark else "mend what is named above; text may stand in quotes"
+        raise SpecError(f"not YAML: {problem}", where=f"{path}{line}", mend=mend) from None
+    except RecursionError:
+        raise SpecError(
+            "the keys are nested without end", where=str(path), mend="remove the alias (*name) inside what it names"
+        ) from None
+    if not isinstance(data, dict):
+        raise SpecError(
+            f"the file holds {type(data).__name__}, not keys", where=str(path), mend="write `key: value` lines"
+        )
+    return Settings(data, places, str(path))
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.y*ml")], n=1)
         mend = f"did you mean {path.parent / near[0]}?" if near else "give the path of a YAML file that exists"
@@ -66,28 +89,19 @@ def read_settings(path: Path) -> Settings:
             where=str(path),
             mend="save the file as UTF-8",
         ) from None
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        raise SpecError(
-            f"not YAML: {getattr(error, 'problem', error)}", where=f"{path}{line}", mend="mend the line named above"
-        ) from None
-    if not isinstance(data, dict):
-        raise SpecError(
-            f"the file holds {type(data).__name__}, not keys", where=str(path), mend="write `key: value` lines"
-        )
-    places = dict(_places(node, (), str(path))) if node else {}
-    return Settings(data, places, str(path))
 
 
-def _places(node: yaml.Node, key: Key, source: str) -> Iterator[tuple[Key, str]]:
+TEXT_TAGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
+"""What a key may be; YAML takes `on`, `no` and `1` for truths and numbers."""
+
+
+def _places(node: yaml.Node | None, key: Key, source: str) -> Iterator[tuple[Key, str]]:
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for name, value in node.value:
             place = f"{source}:{name.start_mark.line + 1}"
+            if name.tag not in TEXT_TAGS:
+                raise SpecError(f"the key {name.value} is not text", where=place, mend=f'write it as "{name.value}"')
             if name.value in seen:
                 raise SpecError(f"the key {name.value!r} stands twice", where=place, mend="remove one of them")
             seen.add(name.value)
@@ -112,7 +126,9 @@ def override(settings: Settings, assignments: Sequence[str]) -> Settings:
         keys = name.strip().split(".")
         inner = data
         for part in keys[:-1]:
-            following = inner.setdefault(part, {})
+            if inner.get(part) is None:  # `tune:` with nothing below it
+                inner[part] = {}
+            following = inner[part]
             if not isinstance(following, dict):
                 raise SpecError(
                     f"{part!r} in {name!r} holds {following!r}, nothing below it can be set",
@@ -121,6 +137,7 @@ def override(settings: Settings, assignments: Sequence[str]) -> Settings:
                 )
             inner = following
         inner[keys[-1]] = _value(text)
+        places = {key: place for key, place in places.items() if key[: len(keys)] != tuple(keys)}
         places[tuple(keys)] = f"command line {assignment!r}"
     return Settings(data, places, settings.source)
 
@@ -131,16 +148,19 @@ def _copy(value: Any) -> Any:
     return [_copy(inner) for inner in value] if isinstance(value, list) else value
 
 
+SUBJECT = re.compile(r"^(Value error, |(Input|String|List|Tuple|Dictionary) )")
+"""How a message of pydantic begins; the key is named before it."""
+NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d{1,2}")
+"""What YAML 1.1 takes for text where a person means a number: 1e-4. A longer exponent is rather a commit's hash."""
+
+
 def _value(text: str) -> Any:
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):
         return text
-    if isinstance(value, str):  # YAML 1.1 takes 1e-4 for text; a person means a number
-        try:
-            return float(value)
-        except ValueError:
-            return value
+    if isinstance(value, str) and NUMBER.fullmatch(value):
+        return float(value)
     return value
 
 
@@ -159,26 +179,43 @@ def make(kind: type[AnySpec], assignments: Sequence[str] = (), file: Path | None
 
 
 def _explain(kind: type[Spec], settings: Settings, error: ValidationError) -> SpecError:
-    problems = error.errors(include_url=False)
-    unknown = [problem for problem in problems if problem["type"] == "extra_forbidden"]
-    problem = unknown[0] if unknown else problems[0]
-    key: Key = tuple(part for part in problem["loc"] if part in _steps(settings.data, problem["loc"]))
-    where = settings.place(key or tuple(problem["loc"]))
+    problem = min(error.errors(include_url=False), key=lambda found: _rank(kind, settings.data, found))
+    key = _steps(settings.data, problem["loc"])
+    where = settings.place(key or problem["loc"])
     name = ".".join(str(part) for part in key)
     if problem["type"] == "extra_forbidden":
         known = sorted(_fields(kind, key[:-1]))
+        if key[-1] in known:
+            what = f"{name!r} does not go with the other keys beside it"
+            return SpecError(what, where=where, mend=f"leave out {name}, or the others")
         near = difflib.get_close_matches(str(key[-1]), known, n=1, cutoff=0.5)
         mend = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
         return SpecError(f"unknown key {name!r}", where=where, mend=mend)
     if problem["type"] == "missing":
-        name = ".".join(str(part) for part in problem["loc"])
-        return SpecError(f"{name!r} is not set", where=settings.place(tuple(problem["loc"])), mend=f"write {name}: ...")
-    message = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
+        name = ".".join(str(part) for part in (*key, problem["loc"][-1]))
+        return SpecError(f"{name!r} is not set", where=settings.place(key), mend=f"write {name}: ...")
+    message = SUBJECT.sub("", problem["msg"])
     said = message[0].lower() + message[1:]
     return SpecError(f"{name or 'the spec'} is {problem['input']!r}", where=where, mend=f"it {said}")
 
 
-def _steps(data: Any, location: tuple[int | str, ...]) -> list[int | str]:
+MAX_DEPTH = 1_000
+"""Deeper than any settings: YAML of this depth is refused before."""
+
+
+def _rank(kind: type[Spec], data: Any, problem: ErrorDetails) -> tuple[int, int]:
+    """Unknown keys come first, then what is wrong deepest inside, there a missing key before all.
+
+    Each member of a union complains: a key that one of them knows is not unknown, and the deepest problem is of the
+    member that was meant.
+    """
+    key = _steps(data, problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return (1 - len(key), 1) if key[-1] in _fields(kind, key[:-1]) else (-MAX_DEPTH, 0)
+    return -len(key), 0 if problem["type"] == "missing" else 2
+
+
+def _steps(data: Any, location: Key) -> Key:
     """Keep the parts of pydantic's location which stand in the data: union member names do not."""
     steps: list[int | str] = []
     for part in location:
@@ -188,7 +225,7 @@ def _steps(data: Any, location: tuple[int | str, ...]) -> list[int | str]:
         if inside:
             steps.append(part)
             data = data[part]
-    return steps
+    return tuple(steps)
 
 
 def _fields(kind: type[Spec], key: Key) -> set[str]:
@@ -200,11 +237,11 @@ def _fields(kind: type[Spec], key: Key) -> set[str]:
 
 def _inner_specs(kind: type[BaseModel], name: str | int) -> list[type[BaseModel]]:
     field = kind.model_fields.get(str(name))
-    return [found for found in _walk(field.annotation)] if field else []
+    return list(_walk(field.annotation)) if field else []
 
 
 def _walk(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+    if isinstance(annotation, type):
         if issubclass(annotation, BaseModel):
             yield annotation
         return

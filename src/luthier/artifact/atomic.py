@@ -4,10 +4,13 @@ import errno
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from safetensors import SafetensorError
 
 from luthier.errors import RoomError
 
@@ -66,11 +69,20 @@ def no_room(path: Path) -> Iterator[None]:
     """Turn 'no space left' and 'quota exceeded' into a RoomError that names the place."""
     try:
         yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    except (OSError, SafetensorError) as error:
+        number = _error_number(error)
+        if number not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise RoomError(
-            f"the disk is full: {error.strerror}",
+            f"the disk is full: {os.strerror(number)}",
             where=str(path),
             mend="free some room (luthier list shows what can go, luthier remove ID), then run the same command again",
         ) from error
+
+
+def _error_number(error: OSError | SafetensorError) -> int | None:
+    """Give the system's number of an error; safetensors only writes it into its text: `... (os error 28)`."""
+    if isinstance(error, OSError):
+        return error.errno
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    return int(found[1]) if found else None

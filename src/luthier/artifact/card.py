@@ -38,7 +38,7 @@ class Card:
     machine: str
     commit: str
     made_at: str
-    """UTC, ISO 8601."""
+    """UTC, ISO 8601, to the millisecond: `newest` goes by it."""
     seconds: float
 
 

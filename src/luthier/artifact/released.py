@@ -50,7 +50,7 @@ def history(store: Store, tell: Tell = hush) -> list[Decision]:
         tell(
             Warned(
                 f"the last line of {path} was cut off while it was written; it does not count",
-                "look at luthier release --history, and decide again what that line was to say",
+                "see which release is current; if that is not what you meant, promote or roll back again",
             )
         )
     return [_decision(line, f"{path}:{number}") for number, line in enumerate(lines, start=1)]
@@ -58,7 +58,8 @@ def history(store: Store, tell: Tell = hush) -> list[Decision]:
 
 def current(store: Store, tell: Tell = hush) -> str | None:
     """Give the id of the release that is current, or None."""
-    return (standing(history(store, tell)) or [None])[-1]
+    stack = standing(history(store, tell))
+    return stack[-1] if stack else None
 
 
 def standing(decisions: Sequence[Decision]) -> list[str]:

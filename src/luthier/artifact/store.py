@@ -1,10 +1,10 @@
 """The project folder: artifacts by id, each made once, each whole or absent.
 
-    .luthier/artifacts/ID/card.json + files     whole artifacts
-    .luthier/work/ID/                           what a run is making, kept when it is killed (checkpoints, answers)
-    .luthier/work/ID.lock                       held by the process that makes it
-    .luthier/runs/TIME-WORD/events.jsonl        what each run told
-    .luthier/released.jsonl                     the log of releases
+.luthier/artifacts/ID/card.json + files     whole artifacts
+.luthier/work/ID/                           what a run is making, kept when it is killed (checkpoints, answers)
+.luthier/work/ID.lock                       held by the process that makes it
+.luthier/runs/TIME-WORD/events.jsonl        what each run told
+.luthier/released.jsonl                     the log of releases
 """
 
 import os
@@ -74,8 +74,8 @@ class Store:
             return made
         if self.dry:
             return made
-        with self._lock(order.id), atomic.no_room(self.work / order.id):
-            if made.exists:  # another process finished it while we waited for the lock
+        with atomic.no_room(self.work / order.id), self._lock(order.id):
+            if (place / NAME).exists():  # another process finished it while we waited for the lock
                 tell(Skipped(order.stage, order.id, str(place)))
                 return made
             tell(Started(order.stage, order.id))
@@ -93,7 +93,7 @@ class Store:
         figures = build(out, work)
         files = _seal(out)
         seconds = time.monotonic() - begun
-        card = card_of(order, figures, files, datetime.now(UTC).isoformat(timespec="seconds"), seconds)
+        card = card_of(order, figures, files, datetime.now(UTC).isoformat(timespec="milliseconds"), seconds)
         atomic.write_json(out / NAME, to_plain(card))
         self.artifacts.mkdir(parents=True, exist_ok=True)
         if place.exists():  # a folder without a card: not ours to keep

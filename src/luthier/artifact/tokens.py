@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,9 @@ def write_tokens(folder: Path, split: str, rows: Sequence[Tokens]) -> None:
     ends = np.cumsum([0, *(len(row.ids) for row in rows)], dtype=np.int64)
     ids = np.concatenate([row.ids for row in rows]) if rows else np.zeros(0, np.int32)
     mask = np.concatenate([row.mask for row in rows]) if rows else np.zeros(0, np.bool_)
-    save_file({"ids": ids.astype(np.int32), "mask": mask.astype(np.uint8), "ends": ends}, folder / f"{split}.safetensors")
+    save_file(
+        {"ids": ids.astype(np.int32), "mask": mask.astype(np.uint8), "ends": ends}, folder / f"{split}.safetensors"
+    )
 
 
 def read_tokens(folder: Path, split: str) -> list[Tokens]:
@@ -38,6 +41,4 @@ def read_tokens(folder: Path, split: str) -> list[Tokens]:
     arrays = load_file(folder / f"{split}.safetensors")
     ends = arrays["ends"]
     mask = arrays["mask"].astype(np.bool_)
-    return [
-        Tokens(arrays["ids"][begin:end], mask[begin:end]) for begin, end in zip(ends[:-1], ends[1:], strict=True)
-    ]
+    return [Tokens(arrays["ids"][begin:end], mask[begin:end]) for begin, end in pairwise(ends)]

@@ -56,20 +56,23 @@ def _start(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _switch(store: Store, given: Mapping[str, Any], has_settings: bool) -> bool:
     """`luthier release --rollback` and `--promote ID` change what is served, and make nothing."""
-    from luthier.release.channel import promote, rollback
+    from luthier.release.log import promote, rollback
 
     if not (given["rollback"] or given["promote"]):
         return False
     with telling(store, "release") as tell:
         name = rollback(store, tell) if given["rollback"] else promote(store, given["promote"], tell)
-    click.echo(name)
+    if name:
+        click.echo(name)
     return True
 
 
 EXTRAS: dict[str, Extra] = {
     "prepare": Extra(
         options=(
-            click.Option(["--look"], type=int, default=0, metavar="N", help="Show N examples, trained tokens coloured."),
+            click.Option(
+                ["--look"], type=int, default=0, metavar="N", help="Show N examples, learned tokens coloured."
+            ),
             click.Option(["--split"], default="train", help="Of which split (default: train)."),
         ),
         instead=_look_instead,

@@ -1,4 +1,4 @@
-"""`luthier`: a command for each stage, and the words that are no stage. Nothing heavy is imported before it is needed."""
+"""`luthier`: a command for each stage, and the words that are no stage; nothing heavy loads before it is needed."""
 
 import sys
 from importlib import import_module
@@ -82,5 +82,3 @@ def _load(path: str) -> click.Command:
     module, _, name = path.partition(":")
     command: click.Command = getattr(import_module(module), name)
     return command
-
-

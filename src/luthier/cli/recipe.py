@@ -3,10 +3,9 @@
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from luthier.artifact.store import Store
+from luthier.cli.stdout import stdout, table
 from luthier.cli.telling import telling
 from luthier.recipe.check import check
 from luthier.recipe.load import load_recipe
@@ -31,14 +30,12 @@ def _run(project: str, path: Path, settings: tuple[str, ...]) -> None:
 def _plan(project: str, path: Path, settings: tuple[str, ...]) -> None:
     """Check a recipe and show, without making anything, which artifact each step has or will have."""
     store = Store(project)
-    table = Table(header_style="bold")
-    for name in ("step", "stage", "artifact", "from", "state"):
-        table.add_column(name)
+    rows = table("step", "stage", "artifact", "from", "state")
     for planned in check(load_recipe(path, settings), store):
         sources = ", ".join(artifact.id for artifact in planned.inputs.values() if artifact)
         state = "made" if planned.artifact.exists else "to make"
-        table.add_row(planned.step.name, planned.step.stage_name, planned.artifact.id, sources, state)
-    Console().print(table)
+        rows.add_row(planned.step.name, planned.step.stage_name, planned.artifact.id, sources, state)
+    stdout().print(rows)
 
 
 run_command = click.Command("run", callback=_run, params=[RECIPE, SETTINGS], help=_run.__doc__)

@@ -1,5 +1,6 @@
 """A command for each stage, made from its spec: `luthier STAGE [WORD] [key=value ...]`."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,9 @@ def stage_command(name: str) -> click.Command:
     """Make the command of a stage."""
     stage = STAGES[name]
     extra = EXTRAS.get(name, Extra())
+    first = f"[{stage.first.upper()}] " if stage.first else ""
     parameters: list[click.Parameter] = [
-        click.Argument(["settings"], nargs=-1, metavar=f"{f'[{stage.first.upper()}] ' if stage.first else ''}[KEY=VALUE]..."),
+        click.Argument(["settings"], nargs=-1, metavar=f"{first}[KEY=VALUE]..."),
         click.Option(["--spec", "file"], type=click.Path(path_type=Path), help="A YAML file with the settings."),
         *(
             click.Option([f"--{role}", f"use_{role}"], metavar="ID", help=f"The {wanted.kind} (default: the newest).")
@@ -43,7 +45,7 @@ def stage_command(name: str) -> click.Command:
     ]
 
     @click.pass_obj
-    def callback(project: str, settings: tuple[str, ...], file: Path | None, **given: Any) -> None:
+    def callback(project: str, /, settings: tuple[str, ...], file: Path | None, **given: Any) -> None:
         store = Store(project)
         use = {role: given.pop(f"use_{role}") for role in stage.takes}
         if extra.instead and extra.instead(store, given, bool(settings or file)):
@@ -78,15 +80,14 @@ def _run(
 
 
 def _assignments(stage: Stage, settings: tuple[str, ...]) -> list[str]:
-    """Read a bare word as the stage's first setting."""
-    assignments = []
-    for word in settings:
-        if "=" in word:
-            assignments.append(word)
-        elif stage.first:
-            assignments.append(f"{stage.first}={word}")
-        else:
-            raise SpecError(f"{word!r} is not key=value", where="command line", mend="write for instance seed=1")
+    """Read a bare word as the stage's first setting, several as a list of it."""
+    assignments = [word for word in settings if "=" in word]
+    bare = [word for word in settings if "=" not in word]
+    if bare and not stage.first:
+        raise SpecError(f"{bare[0]!r} is not key=value", where="command line", mend="write for instance seed=1")
+    if bare:
+        words = bare[0] if len(bare) == 1 else json.dumps(bare, ensure_ascii=False)
+        assignments.insert(0, f"{stage.first}={words}")
     return assignments
 
 
@@ -102,5 +103,3 @@ def _input(store: Store, role: str, kind: str, name: str | None, tell: Tell) -> 
         )
     tell(Chose(role, newest.id, f"the newest {kind} here; --{role} ID takes another"))
     return newest
-
-

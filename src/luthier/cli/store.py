@@ -5,9 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 from rich.tree import Tree
 
 from luthier import sidecar
@@ -15,6 +13,7 @@ from luthier.artifact.card import Card, to_plain
 from luthier.artifact.order import KINDS
 from luthier.artifact.released import current
 from luthier.artifact.store import Store
+from luthier.cli.stdout import stdout, table
 from luthier.errors import StoreError
 from luthier.model.machine import gigabytes
 
@@ -25,16 +24,14 @@ from luthier.model.machine import gigabytes
 def list_command(project: str, kind: str | None) -> None:
     """List what the project holds, oldest first."""
     store = Store(project)
-    table = Table(header_style="bold")
-    for name in ("id", "made by", "at (UTC)", "size", "from"):
-        table.add_column(name)
+    rows = table("id", "made by", "at (UTC)", "size", "from")
     served = current(store)
     for card in store.cards():
         if kind in (None, card.kind):
             mark = " [green](in service)[/]" if card.id == served else ""
-            at = card.made_at.removesuffix("+00:00").replace("T", " ")
-            table.add_row(card.id + mark, card.stage, at, gigabytes(_size(card)), " ".join(card.inputs.values()))
-    Console().print(table)
+            at = card.made_at[:19].replace("T", " ")
+            rows.add_row(card.id + mark, card.stage, at, gigabytes(_size(card)), " ".join(card.inputs.values()))
+    stdout().print(rows)
 
 
 @click.command("show")
@@ -51,7 +48,7 @@ def show_command(project: str, name: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(to_plain(card), indent=1, ensure_ascii=False))
         return
-    Console(highlight=False, soft_wrap=True).print(_tree(store, card, set()))
+    stdout().print(_tree(store, card, set()))
 
 
 @click.command("remove")

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
+from luthier.artifact.atomic import no_room
 from luthier.artifact.store import Store
 from luthier.cli.terminal import Terminal
 from luthier.errors import LuthierError
@@ -16,7 +17,7 @@ def telling(store: Store, word: str) -> Iterator[Tell]:
     """Give the `tell` of one run."""
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     path = store.root / "runs" / f"{stamp}-{os.getpid()}-{word}" / "events.jsonl"
-    with Terminal() as terminal, EventFile(path, terminal) as tell:
+    with no_room(path), Terminal() as terminal, EventFile(path, terminal) as tell:
         try:
             yield tell
         except LuthierError as error:

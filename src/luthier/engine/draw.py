@@ -120,7 +120,7 @@ def _choose_one(logits_V: Tensor, draw: Draw, seen: Sequence[int], generator: to
         ids = torch.tensor(sorted(set(seen)))
         chosen = logits_V[ids]
         penalty = draw.repetition_penalty
-        logits_V[ids] = torch.where(chosen < 0, chosen * penalty, chosen / penalty)
+        logits_V = logits_V.index_copy(0, ids, torch.where(chosen < 0, chosen * penalty, chosen / penalty))
     if draw.temperature == 0:
         return int(logits_V.argmax())
     weights_V = likelihoods(logits_V, draw)

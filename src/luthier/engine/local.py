@@ -12,7 +12,7 @@ import torch
 from luthier.artifact.tokens import Tokens
 from luthier.engine.decode import Row, decode
 from luthier.engine.draw import Draw, read_defaults, settle
-from luthier.engine.ports import Answer, Piece, Prompt, Sampling
+from luthier.engine.ports import CONTEXT, Answer, Piece, Prompt, Sampling
 from luthier.engine.score import log_likelihoods
 from luthier.engine.speaker import Speaker
 from luthier.errors import DataError
@@ -143,7 +143,7 @@ class LocalModel:
             raise DataError(
                 f"the prompt has {len(ids)} tokens, the model's context is {self.context}"
                 f"{' and an answer needs at least one' if room else ''}",
-                where=where,
+                where=f"{where}, {CONTEXT}",
                 mend=f"shorten it to at most {self.context - room} tokens",
             )
         outside = [token_id for token_id in ids if not 0 <= token_id < self._vocabulary]

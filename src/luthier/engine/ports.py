@@ -20,6 +20,9 @@ Prompt = tuple[Message, ...] | str | tuple[int, ...]
 Finish = Literal["stop", "length"]
 """Why an answer ended: the model (or a stop string) ended it, or its length did."""
 
+CONTEXT = "the model's context"
+"""How the `where` of a DataError ends if a prompt does not fit."""
+
 
 @dataclass(frozen=True)
 class Sampling:

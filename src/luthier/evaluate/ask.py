@@ -67,9 +67,7 @@ def _ask_batch(model: LocalChatModel, batch: Sequence[Row], task: TaskSpec, seed
 
     said: list[tuple[str, str]] = [("", "")] * len(batch)
     if "answers" in needs:
-        sampling = Sampling(
-            max_tokens=task.max_tokens, temperature=task.temperature, stop=task.stop, seed=seed
-        )
+        sampling = Sampling(max_tokens=task.max_tokens, temperature=task.temperature, stop=task.stop, seed=seed)
         answers = model.answer([row.example.prompt for row in batch], sampling, tell_but_progress)
         said = [(answer.text, answer.finish) for answer in answers]
     sums: list[tuple[float, int]] = [(0.0, 0)] * len(batch)

@@ -68,7 +68,9 @@ def choose_rows(rows: Sequence[Row], limits: Mapping[str, int], seed: int, tell:
         found = sorted((row for row in rows if row.tag == tag), key=lambda row: _draw(row.example.id, seed))
         chosen[tag] = found[: limits.get(tag)]
         if len(chosen[tag]) < len(found):
-            tell(Chose(f"rows of {tag}", f"{len(chosen[tag])} of {len(found)}", f"the limit, by content and seed {seed}"))
+            tell(
+                Chose(f"rows of {tag}", f"{len(chosen[tag])} of {len(found)}", f"the limit, by content and seed {seed}")
+            )
     return chosen
 
 

@@ -102,7 +102,7 @@ def judge(
     if cut["after"] * 2 > len(pairs):
         tell(
             Warned(
-                f"{tag}: {cut['after']} of {len(pairs)} answers of the tuned model were cut off after {task.max_tokens} tokens",
+                f"{tag}: {cut['after']} of {len(pairs)} tuned answers were cut off after {task.max_tokens} tokens",
                 "raise the task's max_tokens, or check that the end of an answer is learned (luthier prepare --look 3)",
             )
         )
@@ -119,9 +119,7 @@ def _outcome(pairs: Sequence[Pair], side: str) -> Outcome:
     )
 
 
-def _tell_choices(
-    tag: str, counts: Mapping[str, int], references: Sequence[str], task: TaskSpec, tell: Tell
-) -> None:
+def _tell_choices(tag: str, counts: Mapping[str, int], references: Sequence[str], task: TaskSpec, tell: Tell) -> None:
     if counts["groups"] < counts["rows"]:
         why = f"{counts['rows']} rows belong to {counts['groups']} groups, which are right or wrong together"
         tell(Chose(f"bootstrap of {tag}", "by group", why))

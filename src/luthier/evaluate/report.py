@@ -1,10 +1,11 @@
 """The report: one HTML page that needs nothing else, with the figures on top and the answers side by side."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from luthier.artifact import atomic
 from luthier.measure.metrics import metrics
@@ -27,15 +28,7 @@ def write_report(
     better = metrics()[order].higher_is_better
     rows = [_with_change(record, order, better) for record in records]
     rows.sort(key=lambda row: (row["change"] is None, row["change"] or 0.0, row["id"]))
-    # What a model says is a stranger's text: everything is escaped, and the page forbids itself every other source
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("report.html.jinja").render(
+    page = _template().render(
         task=task,
         names=names,
         tables={tag: _table(scores[tag]) for tag in scores},
@@ -46,6 +39,19 @@ def write_report(
         confidence=f"{confidence:.0%}",
     )
     atomic.write_text(path, page)
+
+
+@cache
+def _template() -> Template:
+    # What a model says is a stranger's text: everything is escaped, and the page forbids itself every other source
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.jinja")
 
 
 def row_metric(task: TaskSpec) -> str:

@@ -18,12 +18,12 @@ def find_task(name: str) -> Path:
 
     Raises SpecError for a name that is neither.
     """
-    if Path(name).suffix in (".yaml", ".yml") or len(Path(name).parts) > 1:
+    if Path(name).suffix in (".yaml", ".yml") or "/" in name or "\\" in name:
         return Path(name)
     if name not in shipped_tasks():
         raise SpecError(
             f"there is no task {name!r}",
             where="key evaluate.task",
-            mend=f"{nearest(name, shipped_tasks())}, or give the path of a YAML file",
+            mend=f"{nearest(name, shipped_tasks())} (or give the path of a YAML file)",
         )
     return TASKS / f"{name}.yaml"

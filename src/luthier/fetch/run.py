@@ -16,10 +16,11 @@ def fetch(spec: FetchSpec, store: Store, tell: Tell) -> Artifact:
     """Bring what the spec names into the store; what is there already is not fetched again.
 
     Gives an artifact of the kind `model` or `rows`.
-    Raises FetchError, ModelError or ToolError if the source is not there, not whole, or not to be trusted, and
-    RoomError if the disk is full.
+    Raises SpecError for a setting that has no effect on the source; FetchError, ModelError or ToolError if the source
+    is not there, not whole, or not to be trusted; RoomError if the disk is full.
     """
     source, rest = sources.resolve(spec.source)
+    sources.check_heeded(spec, source)
     found = source.look(spec, rest)
     is_model = found.kind == "model"
     inputs = {**found.inputs, **(chat_template.inputs(spec.template) if is_model else {})}

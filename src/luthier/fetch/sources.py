@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from luthier.errors import FetchError
-from luthier.fetch import tiny_source
+from luthier.errors import FetchError, SpecError
+from luthier.fetch import folder, hub, interpreter, package, tiny_source
 from luthier.fetch.found import Found
 from luthier.fetch.spec import FetchSpec
 from luthier.plugin import rows
@@ -20,12 +20,32 @@ class Source:
     look: Callable[[FetchSpec, str], Found]
     expected_bytes: Callable[[FetchSpec, str], int | None]
     """Bytes on disk the artifact will take, where that can be told beforehand."""
+    heeds: tuple[str, ...] = ()
+    """The settings besides `source` that mean something here; others may not be set."""
 
+
+CHOICE = ("include", "exclude", "template", "trust_remote_code")
+"""Settings of every source that holds a model's files as its maker left them."""
 
 SOURCES: dict[str, Source] = {
-    "tiny": Source(tiny_source.look, tiny_source.expected_bytes),
+    "tiny": Source(tiny_source.look, tiny_source.expected_bytes, ("template",)),
+    "folder": Source(folder.look, folder.expected_bytes, (*CHOICE, "dtype", "link")),
+    "hub": Source(hub.look, hub.expected_bytes, (*CHOICE, "revision", "endpoint")),
+    "package": Source(package.look, package.expected_bytes, ("template", "dtype")),
+    "python": Source(interpreter.look, interpreter.expected_bytes),
 }
 """`folder:` and `hub:` may be left out: `./model` is a folder, `owner/name` is on the hub."""
+
+
+def check_heeded(spec: FetchSpec, source: Source) -> None:
+    """Raise SpecError for a setting that has no effect on this source: it would only give another id."""
+    for name, field in FetchSpec.model_fields.items():
+        if name not in ("source", *source.heeds) and getattr(spec, name) != field.default:
+            raise SpecError(
+                f"{name} is set to {getattr(spec, name)!r}, which has no effect on {spec.source}",
+                where=f"fetch, key {name}",
+                mend=f"leave {name} out" + (f"; settable here: {', '.join(source.heeds)}" if source.heeds else ""),
+            )
 
 
 def resolve(source: str) -> tuple[Source, str]:

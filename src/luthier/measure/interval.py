@@ -57,7 +57,7 @@ def compare(
 
     def gain(before: Floats, after: Floats) -> Floats:
         with np.errstate(invalid="ignore"):  # infinite minus infinite: unknown, and told as NaN
-            difference: Floats = sign * (figure(after) - figure(before))
+            difference: Floats = sign * (figure(after) - figure(before)) + 0.0  # -0.0 would read as a loss
         return difference
 
     before, after = before_GS.sum(axis=0), after_GS.sum(axis=0)

@@ -11,6 +11,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -165,14 +166,13 @@ METRICS: dict[str, Metric] = {
     "rouge_2": _of_rows("ROUGE-2 F1", lambda answer, reference: rouge_n(answer, reference, 2)),
     "rouge_l": _of_rows("ROUGE-L F1", rouge_l),
     "bleu": Metric("BLEU (0 to 100)", "answers", True, True, _bleu_statistics, _bleu_figure),
-    "perplexity": Metric(
-        "Perplexity", "log_probabilities", False, True, _perplexity_statistics, _perplexity_figure
-    ),
+    "perplexity": Metric("Perplexity", "log_probabilities", False, True, _perplexity_statistics, _perplexity_figure),
 }
 
 
+@cache
 def metrics() -> Mapping[str, Metric]:
-    """Give every metric known here, plugins' included."""
+    """Give every metric known here, plugins' included; what is installed is looked through once."""
     return rows("metrics", METRICS)
 
 
@@ -189,4 +189,3 @@ def _runs(found: Sequence[str], size: int) -> Counter[tuple[str, ...]]:
 
 def _without_articles(text: str) -> list[str]:
     return [word for word in words(text) if word not in ("a", "an", "the")]
-

@@ -25,7 +25,7 @@ class TaskSpec(Spec):
     """What the task is, in a few words: the report's heading."""
     metrics: tuple[str, ...]
     """Names of metrics; the first one that has a figure for each row orders the report."""
-    limits: dict[str, Count] = {}
+    limits: dict[str, Count] = Field(default_factory=dict)
     """Tag -> at most so many rows; `heldout` means the rows without a tag. A tag that is not named has no limit."""
     max_tokens: Count = 128
     """At most so many new tokens an answer."""

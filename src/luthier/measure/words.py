@@ -2,7 +2,8 @@
 
 ROUGE, BM25 and de-duplication share it, so they mean the same by "word". On ASCII text it gives exactly the tokens of
 Google's `rouge-score` without stemming: runs of a-z and 0-9, lower-cased, everything else being a gap. It needs no
-dictionary. Scripts that are written without spaces and are not CJK (Thai, Lao, Khmer, Burmese) come out as one word a run.
+dictionary. Scripts that are written without spaces and are not CJK (Thai, Lao, Khmer, Burmese) come out as one word
+a run.
 """
 
 import re
@@ -70,12 +71,16 @@ def words(text: str, *, bigrams: bool = False) -> list[str]:
 
 
 def script_of(texts: Sequence[str]) -> tuple[Script, str]:
-    """Tell how texts are written, and the reason in words: CJK from a third of all words on."""
+    """Tell how texts are written, and the reason in words: CJK from a tenth of all words on.
+
+    Low, because a tokenizer made for Chinese splits English about as well, and one made for English does not split
+    Chinese at all.
+    """
     found = [word for text in texts for word in words(text)]
     cjk = [word for word in found if _CJK.fullmatch(word)]
     share = len(cjk) / len(found) if found else 0.0
     why = f"{share:.0%} of {len(found)} words are CJK characters"
-    if share < 1 / 3:
+    if share < 0.1:
         return "latin", why
     han = sum(1 for word in cjk if _HAN.fullmatch(word)) / len(cjk)
     # Japanese prose is a third to a half Han; Chinese is all Han but for a borrowed word

@@ -4,7 +4,9 @@ Letters: T tokens, I inputs, O outputs, R rank.
 """
 
 import json
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +61,7 @@ class LeanLora(nn.Module):
         self.lora_A = source.lora_A
         self.lora_B = source.lora_B
         self.adapter = adapter
+        self.source = (source,)  # in a tuple: not a second home for the same parameters
         self.scale = float(source.scaling[adapter])
 
     def forward(self, x: Tensor) -> Tensor:
@@ -86,7 +89,9 @@ def add_lora(model: Any, *, r: int, alpha: float, dropout: float, targets: Seque
     state = torch.random.get_rng_state()
     torch.manual_seed(seed)
     try:
-        adapted = get_peft_model(model, config)
+        with warnings.catch_warnings():  # peft 0.21 asks a name which transformers 5.23 calls old
+            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
+            adapted = get_peft_model(model, config)
     finally:
         torch.random.set_rng_state(state)
     for parameter in adapted.parameters():
@@ -115,9 +120,26 @@ def lean(adapted: Any) -> int:
         if type(module) is PeftLinear and _is_plain(module)
     ]
     for name, module in found:
-        parent, _, leaf = name.rpartition(".")
-        setattr(adapted.get_submodule(parent), leaf, LeanLora(module, module.active_adapters[0]))
+        _put(adapted, name, LeanLora(module, module.active_adapters[0]))
     return len(found)
+
+
+@contextmanager
+def _as_peft(adapted: Any) -> Iterator[None]:
+    """Put PEFT's own layers back while the block runs: PEFT saves and loads by the types of its layers."""
+    found = [(name, module) for name, module in adapted.named_modules() if isinstance(module, LeanLora)]
+    for name, module in found:
+        _put(adapted, name, module.source[0])
+    try:
+        yield
+    finally:
+        for name, module in found:
+            _put(adapted, name, module)
+
+
+def _put(adapted: Any, name: str, module: nn.Module) -> None:
+    parent, _, leaf = name.rpartition(".")
+    setattr(adapted.get_submodule(parent), leaf, module)
 
 
 def _is_plain(module: Any) -> bool:
@@ -140,7 +162,9 @@ def trainable(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
 
 def save_adapter(adapted: Any, folder: Path, base: str) -> None:
     """Write the adapter as PEFT does: `adapter_model.safetensors` and `adapter_config.json`, the same bytes each time."""
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in get_peft_model_state_dict(adapted).items()}
+    with _as_peft(adapted):
+        state = get_peft_model_state_dict(adapted)
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
     config = adapted.peft_config["default"].to_dict()
     config.update(base_model_name_or_path=base, inference_mode=True)
@@ -151,16 +175,19 @@ def save_adapter(adapted: Any, folder: Path, base: str) -> None:
 def load_adapter_weights(adapted: Any, folder: Path) -> None:
     """Read weights which `save_adapter` wrote into a model that has the same adapter. Raises ModelError if they differ."""
     try:
-        found = set_peft_model_state_dict(adapted, load_file(folder / WEIGHTS))
+        with _as_peft(adapted):
+            found = set_peft_model_state_dict(adapted, load_file(folder / WEIGHTS))
     except RuntimeError as error:
         raise ModelError(
             f"the adapter does not fit: {str(error).splitlines()[-1].strip()}",
             where=str(folder),
             mend="use the adapter with the model and the settings it was made with",
         ) from error
-    if found.unexpected_keys:
+    absent = {name for name, _ in trainable(adapted)} & set(found.missing_keys)
+    odd = [*found.unexpected_keys, *sorted(absent)]
+    if odd:
         raise ModelError(
-            f"the adapter has weights this model has no place for: {found.unexpected_keys[0]}",
+            f"the adapter's weights are not those this model needs: {odd[0]} and {len(odd) - 1} more",
             where=str(folder),
             mend="use the adapter with the model and the settings it was made with",
         )

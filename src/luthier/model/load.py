@@ -89,7 +89,8 @@ def _check_all_placed(adapted: Any, folder: Path) -> None:
     from safetensors import safe_open
 
     with safe_open(folder / ADAPTER_WEIGHTS, framework="pt") as file:
-        unplaced = sorted(set(file.keys()) - set(get_peft_model_state_dict(adapted)))
+        # True: with "auto" PEFT asks the hub for a model called like our base's id
+        unplaced = sorted(set(file.keys()) - set(get_peft_model_state_dict(adapted, save_embedding_layers=True)))
     if unplaced:
         raise ValueError(f"it has no place for the weight {unplaced[0]}{_more(len(unplaced) - 1)}")
 
@@ -107,7 +108,7 @@ def _check_weights(folder: Path) -> None:
     if index.exists():
         try:
             shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        except (ValueError, KeyError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ModelError(
                 f"the list of weight files cannot be read: {error!r}", where=str(index), mend="fetch the model again"
             ) from None

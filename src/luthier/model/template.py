@@ -84,7 +84,7 @@ class Template:
         return text
 
     def _ids(self, text: str) -> list[int]:
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
         return ids
 
     def _span(self, messages: Sequence[Message], index: int, ids: "np.ndarray[Any, np.dtype[np.int32]]") -> tuple[int, int]:

@@ -40,13 +40,12 @@ def build_examples(
     for name in SPLITS:
         write_examples(out, name, (example for example, tokens in splits[name]))
         write_tokens(out, name, [tokens for example, tokens in splits[name]])
-    figures = _figures(splits, gathered)
-    _tell_counts(figures, tell)
     kept = {example.id for rows in splits.values() for example, tokens in rows}
+    figures = {**_figures(splits, gathered), "truncated": len(kept & renderer.truncated)}
+    _tell_counts(figures, tell)
     warn_endless(len(kept & renderer.endless), len(kept), tell)
     return {
         **figures,
-        "truncated": len(kept & renderer.truncated),
         "max_tokens": max_tokens,
         "template_sha256": template.sha256,
         "sources": gathered.sources,
@@ -120,7 +119,8 @@ def _percentiles(lengths: Sequence[int]) -> dict[str, int]:
 
 
 def _tell_counts(figures: Mapping[str, Any], tell: Tell) -> None:
-    tell(Counted("rows", {**figures["rows"], **figures["dropped"]}))
+    truncated = {"truncated": figures["truncated"]} if figures["truncated"] else {}
+    tell(Counted("rows", {**figures["rows"], **truncated, **figures["dropped"]}))
     by_tag = {
         f"{name} ({tag})" if tag else name: count
         for name, tags in figures["examples"].items()

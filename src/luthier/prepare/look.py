@@ -53,7 +53,7 @@ def _marked(template: Template, tokens: Tokens, is_coloured: bool) -> Text:
             text.append(piece, style=TRAINED if is_learned else REST)
         else:
             text.append(f"[[{piece}]]" if is_learned else piece)
-    return text.append("\n")
+    return text
 
 
 def segments(template: Template, tokens: Tokens) -> Iterator[tuple[str, bool]]:

@@ -106,12 +106,17 @@ def _too_long(count: int, bound: int, context: int, example: Example) -> DataErr
 
 
 def control_texts(template: Template) -> tuple[str, ...]:
-    """Give the special tokens that build turns: written in a row's text, they would forge one."""
-    source = str(template.tokenizer.chat_template)
+    """Give the special tokens that build turns or texts: written in a row, they would forge an end or a turn.
+
+    Others (`<filename>` of a code model) may stand in a text: the server reads them there in the same way.
+    """
+    tokenizer = template.tokenizer
+    ends = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id, *template.stop_ids}
+    source = str(tokenizer.chat_template)
     return tuple(
         token.content
-        for number, token in sorted(template.tokenizer.added_tokens_decoder.items())
-        if token.special and (number in template.stop_ids or token.content in source)
+        for number, token in sorted(tokenizer.added_tokens_decoder.items())
+        if token.special and (number in ends or token.content in source)
     )
 
 

@@ -16,6 +16,8 @@ from luthier.prepare.source import Source, opened
 LONGEST_FIELD = 1 << 27
 """Characters; Python's own bound of 131,072 is below the length of real documents."""
 SPACE = re.compile(r"[ \t\r\n]*")
+WORDS = ("true", "false", "null", "NaN", "-Infinity")
+"""A JSON text that is cut off inside one of these (or before it) breaks at its beginning."""
 DECODER = json.JSONDecoder(parse_constant=lambda name: None)  # NaN is how pandas writes a missing value
 
 
@@ -140,7 +142,8 @@ def _decode(whole: str, position: int, label: str) -> tuple[Any, int]:
 
 
 def _broken(error: json.JSONDecodeError, label: str) -> DataError:
-    is_cut = error.msg.startswith("Unterminated") or error.pos >= len(error.doc.rstrip())
+    rest = error.doc[error.pos : error.pos + 10].rstrip()
+    is_cut = error.msg.startswith("Unterminated") or any(word.startswith(rest) for word in WORDS)
     what = "the JSON is cut off" if is_cut else f"not JSON: {error.msg}"
     return DataError(
         what,
@@ -155,7 +158,7 @@ def _json_lines(text: TextIO, label: str, tell: Tell) -> Iterator[Row | Fault]:
             continue
         place = f"{label}:{number}"
         try:
-            yield _row(DECODER.decode(line), place)
+            yield _row(DECODER.decode(line.rstrip()), place)
         except json.JSONDecodeError as error:
             where = f"{place}, column {error.colno}"
             yield Fault("not JSON", f"not JSON: {error.msg}", where, "write one whole JSON object on each line")

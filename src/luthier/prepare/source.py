@@ -108,7 +108,8 @@ def _bad_byte(source: Source, encoding: str, error: UnicodeError) -> DataError:
         offset = found.start
     line = data[:offset].decode(encoding, errors="ignore").count("\n") + 1
     value = f"{data[offset]:#04x}" if offset < len(data) else f"missing ({error})"
-    other = "the encoding it was saved in" if encoding == "gb18030" else "encoding=gb18030 if its text is Chinese"
+    is_tried = encoding == "gb18030"
+    other = "encoding to what it was saved in" if is_tried else "encoding=gb18030 if its text is Chinese"
     return DataError(
         f"byte {offset} is {value}, which is not {encoding.removesuffix('-sig')}",
         where=f"{source.label}:{line}",

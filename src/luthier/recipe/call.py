@@ -37,9 +37,7 @@ def wire(
     }
 
 
-def _find(
-    role: str, kind: str, name: str | None, made: Mapping[str, Artifact], store: Store, where: str
-) -> Artifact:
+def _find(role: str, kind: str, name: str | None, made: Mapping[str, Artifact], store: Store, where: str) -> Artifact:
     if name is not None:
         found = made[name] if name in made else store.find(name)
         if found.kind != kind:

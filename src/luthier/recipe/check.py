@@ -63,4 +63,3 @@ def _tune_room(planned: Planned, store: Store) -> None:
 
 
 ROOM: dict[str, Callable[[Planned, Store], None]] = {"fetch": _fetch_room, "tune": _tune_room}
-

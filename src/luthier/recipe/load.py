@@ -1,10 +1,10 @@
 """Read a recipe: a YAML file whose keys are steps, in the order in which they run.
 
-    about: one sentence                 # optional
-    tune:                               # a step; its name is its stage unless `stage` says otherwise
-      stage: tune
-      use: {model: base}                # optional: a role's step, or an artifact's id
-      learn: {rate: 1e-4}               # the rest is the stage's spec
+about: one sentence                 # optional
+tune:                               # a step; its name is its stage unless `stage` says otherwise
+  stage: tune
+  use: {model: base}                # optional: a role's step, or an artifact's id
+  learn: {rate: 1e-4}               # the rest is the stage's spec
 """
 
 import difflib
@@ -74,7 +74,7 @@ def _step(settings: Settings, name: str, earlier: list[str]) -> Step:
     use = part.data.pop("use", {})
     _check_use(use, stage_name, settings.place((name, "use")))
     for role, target in use.items():
-        if target not in earlier and "-" not in str(target):
+        if target not in earlier and not (isinstance(target, str) and "-" in target):
             raise SpecError(
                 f"{role} of {name!r} is {target!r}, which is no earlier step and no artifact id",
                 where=settings.place((name, "use", role)),

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,12 @@ from luthier.artifact.released import current
 from luthier.artifact.store import Artifact, Store
 from luthier.engine.ports import LocalChatModel
 from luthier.errors import KindError, StoreError
+from luthier.event import Tell, hush
 
 
-def open_artifact(store: Store, artifact: Artifact, *, name: str = "", dtype: str = "auto") -> LocalChatModel:
+def open_artifact(
+    store: Store, artifact: Artifact, *, name: str = "", dtype: str = "auto", tell: Tell = hush
+) -> LocalChatModel:
     """Open an artifact that answers. Raises KindError for one that does not, StoreError for a released one altered."""
     opener = OPENERS.get(artifact.kind)
     if opener is None:
@@ -20,10 +24,10 @@ def open_artifact(store: Store, artifact: Artifact, *, name: str = "", dtype: st
             where=str(artifact.folder),
             mend=f"give one of the kind {' or '.join(OPENERS)}",
         )
-    return opener(store, artifact, name or artifact.id, dtype)
+    return opener(store, artifact, Wish(name or artifact.id, dtype, tell))
 
 
-def open_named(store: Store, name: str | None = None, *, dtype: str = "auto") -> LocalChatModel:
+def open_named(store: Store, name: str | None = None, *, dtype: str = "auto", tell: Tell = hush) -> LocalChatModel:
     """Open what a person names: an artifact's id, a model folder, a checkpoint or adapter folder; None: the release."""
     if name is None:
         name = current(store)
@@ -35,10 +39,11 @@ def open_named(store: Store, name: str | None = None, *, dtype: str = "auto") ->
             )
     folder = Path(name)
     if not folder.is_dir():
-        return open_artifact(store, store.find(name), dtype=dtype)
+        return open_artifact(store, store.find(name), dtype=dtype, tell=tell)
+    wish = Wish(folder.name, dtype, tell)
     if (folder / "adapter_config.json").exists():
-        return _open_local(_base_of(store, folder), folder, folder.name, dtype)
-    return _open_local(folder, None, folder.name, dtype)
+        return _open_local(_base_of(store, folder), folder, wish)
+    return _open_local(folder, None, wish)
 
 
 def base_of(store: Store, artifact: Artifact) -> Artifact:
@@ -49,33 +54,44 @@ def base_of(store: Store, artifact: Artifact) -> Artifact:
     return base_of(store, store.find(artifact.card.inputs[role]))
 
 
-def _open_model(store: Store, artifact: Artifact, name: str, dtype: str) -> LocalChatModel:
-    return _open_local(artifact.folder, None, name, dtype, _trusts(artifact))
+@dataclass(frozen=True)
+class Wish:
+    """How a model is to be opened."""
+
+    name: str
+    dtype: str
+    tell: Tell
 
 
-def _open_adapter(store: Store, artifact: Artifact, name: str, dtype: str) -> LocalChatModel:
+def _open_model(store: Store, artifact: Artifact, wish: Wish) -> LocalChatModel:
+    return _open_local(artifact.folder, None, wish, _trusts(artifact))
+
+
+def _open_adapter(store: Store, artifact: Artifact, wish: Wish) -> LocalChatModel:
     base = base_of(store, artifact)
-    return _open_local(base.folder, artifact.folder, name, dtype, _trusts(base))
+    return _open_local(base.folder, artifact.folder, wish, _trusts(base))
 
 
-def _open_release(store: Store, artifact: Artifact, name: str, dtype: str) -> LocalChatModel:
-    store.verify(artifact)
+def _open_release(store: Store, artifact: Artifact, wish: Wish) -> LocalChatModel:
     tuned = store.find(artifact.card.inputs["tuned"])
-    store.verify(tuned)
-    return _open_adapter(store, tuned, name, dtype)
+    for part in (artifact, tuned):
+        store.verify(part)  # what users meet is what was judged
+    return _open_adapter(store, tuned, wish)
 
 
-OPENERS: dict[str, Callable[[Store, Artifact, str, str], LocalChatModel]] = {
+OPENERS: dict[str, Callable[[Store, Artifact, Wish], LocalChatModel]] = {
     "model": _open_model,
     "adapter": _open_adapter,
     "release": _open_release,
 }
 
 
-def _open_local(folder: Path, adapter: Path | None, name: str, dtype: str, trusted: bool = False) -> LocalChatModel:
+def _open_local(folder: Path, adapter: Path | None, wish: Wish, trusted: bool = False) -> LocalChatModel:
     from luthier.engine.local import open_local  # torch: only when a model is opened
 
-    return open_local(folder, name=name, adapter=adapter, dtype=dtype, trust_remote_code=trusted)
+    return open_local(
+        folder, name=wish.name, adapter=adapter, dtype=wish.dtype, trust_remote_code=trusted, tell=wish.tell
+    )
 
 
 def _trusts(artifact: Artifact) -> bool:

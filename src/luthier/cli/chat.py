@@ -1,0 +1,172 @@
+"""Talking to models in the terminal: answers go to stdout, everything else to stderr."""
+
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TextIO
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from luthier.artifact.example import Message
+from luthier.engine.ports import ChatModel, Sampling
+from luthier.errors import LuthierError
+
+Read = Callable[[str], str]
+"""Asks a person for a line, given the prompt; raises EOFError at the end."""
+
+HELP = "/reset forgets what was said, /exit (or Ctrl-D) ends, Ctrl-C stops an answer"
+
+
+def read_line(prompt: str) -> str:
+    """Read a line from the terminal, with the prompt on stderr and the keys of readline where it is there."""
+    with suppress(ImportError):
+        import readline  # noqa: F401  importing it is what gives `input` its arrow keys
+    sys.stderr.write(prompt)
+    sys.stderr.flush()
+    return input()
+
+
+def chat(
+    model: ChatModel,
+    question: str | None,
+    *,
+    system: str | None,
+    console: Console,
+    out: TextIO | None = None,
+    read: Read = read_line,
+    sampling: Sampling | None = None,
+) -> None:
+    """Answer one question, or text that is piped in, and end; without either, talk until /exit or the end of input.
+
+    `console` is for the talk around it (stderr), `out` for answers (stdout). The model hears the whole conversation
+    each time. An answer that was stopped stays as far as it was said; a question that failed is forgotten.
+    """
+    out = out or sys.stdout
+    sampling = sampling or Sampling()
+    turns = _opening(system)
+    single = question or _piped()
+    if single:
+        _say(model, [*turns, Message("user", single)], sampling, out, console=None)
+        return
+
+    def reply(asked: str) -> None:
+        said = _say(model, [*turns, Message("user", asked)], sampling, out, console)
+        if said:
+            turns.extend((Message("user", asked), Message("assistant", said)))
+
+    def reset() -> None:
+        turns[:] = _opening(system)
+
+    console.print(f"[bold]{escape(model.name)}[/]  [dim]{HELP}[/]")
+    _converse(read, console, reply, reset)
+
+
+def compare(
+    models: Sequence[ChatModel],
+    question: str | None,
+    *,
+    system: str | None,
+    console: Console,
+    out: Console | None = None,
+    read: Read = read_line,
+    sampling: Sampling | None = None,
+) -> None:
+    """Ask several models the same and print their answers side by side; each remembers its own conversation.
+
+    One question, or text that is piped in, is answered and that is all.
+    """
+    table = out or Console()
+    sampling = sampling or Sampling()
+    histories = [_opening(system) for _ in models]
+
+    def reply(asked: str) -> None:
+        _side_by_side(models, histories, asked, sampling, console, table)
+
+    def reset() -> None:
+        histories[:] = [_opening(system) for _ in models]
+
+    single = question or _piped()
+    if single:
+        reply(single)
+        return
+    console.print(f"[bold]{escape(' | '.join(model.name for model in models))}[/]  [dim]{HELP}[/]")
+    _converse(read, console, reply, reset)
+
+
+def _piped() -> str | None:
+    """What is piped into this program; None where a person sits at the terminal."""
+    return None if sys.stdin.isatty() else sys.stdin.read().strip()
+
+
+def _converse(read: Read, console: Console, reply: Callable[[str], None], reset: Callable[[], None]) -> None:
+    """Read questions until the end; an error spoils one answer, never the conversation."""
+    while True:
+        try:
+            question = read("> ").strip()
+        except EOFError:
+            console.print()
+            return
+        except KeyboardInterrupt:
+            console.print(f"\n[dim]{HELP}[/]")
+            continue
+        if question == "/exit":
+            return
+        if question == "/reset":
+            reset()
+            console.print("[dim]forgotten[/]")
+        elif question.startswith("/"):
+            console.print(f"[dim]there is no {escape(question)}: {HELP}[/]")
+        elif question:
+            try:
+                reply(question)
+            except LuthierError as error:
+                console.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
+            except KeyboardInterrupt:
+                console.print("[dim]stopped[/]")
+
+
+def _say(model: ChatModel, turns: Sequence[Message], sampling: Sampling, out: TextIO, console: Console | None) -> str:
+    """Write an answer while it is being said. With a console, Ctrl-C ends it there; without, it ends the program."""
+    said = ""
+    try:
+        for piece in model.stream(tuple(turns), sampling, lambda: False):
+            said += piece.text
+            out.write(piece.text)
+            out.flush()
+    except KeyboardInterrupt:
+        if console is None:
+            raise
+        console.print("\n[dim]stopped[/]", end="")
+    finally:
+        out.write("\n")
+        out.flush()
+    return said
+
+
+def _side_by_side(
+    models: Sequence[ChatModel],
+    histories: Sequence[list[Message]],
+    question: str,
+    sampling: Sampling,
+    console: Console,
+    out: Console,
+) -> None:
+    answers = []
+    for model, turns in zip(models, histories, strict=True):
+        with console.status(f"asking {escape(model.name)}"):
+            pieces = model.stream((*turns, Message("user", question)), sampling, lambda: False)
+            answers.append("".join(piece.text for piece in pieces))
+    table = Table(expand=True, show_lines=True)
+    for model in models:
+        table.add_column(Text(model.name), ratio=1, overflow="fold")
+    table.add_row(*map(Text, answers))
+    out.print(table)
+    for turns, answer in zip(histories, answers, strict=True):
+        turns.extend((Message("user", question), Message("assistant", answer)))
+
+
+def _opening(system: str | None) -> list[Message]:
+    return [Message("system", system)] if system else []

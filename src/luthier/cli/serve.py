@@ -1,0 +1,116 @@
+"""`luthier serve` and `luthier chat`: the released model, or one named, over HTTP or in the terminal."""
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from luthier.artifact.store import Store
+from luthier.cli.fields import field_lines
+from luthier.cli.telling import telling
+from luthier.engine.ports import ChatModel
+from luthier.errors import KindError, SpecError
+from luthier.recipe.openers import base_of, open_artifact, open_named
+from luthier.spec import make
+
+DTYPE = click.Option(
+    ["--dtype"],
+    type=click.Choice(("auto", "float32", "bfloat16")),
+    default="auto",
+    help="Number format; float32 is exact, auto is what is fast here.",
+)
+
+
+class ServeCommand(click.Command):
+    """`luthier serve`; its help ends with the spec's fields."""
+
+    def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write each setting with its default and its meaning."""
+        from luthier.serve.spec import ServeSpec
+
+        with formatter.section("Settings (key=value)"):
+            formatter.write_dl(field_lines(ServeSpec))
+
+
+@click.pass_obj
+def _serve(project: str, settings: tuple[str, ...], file: Path | None, names: tuple[str, ...], dtype: str) -> None:
+    """Serve the released model (or others) over the OpenAI API until Ctrl-C."""
+    from luthier.serve.run import serve
+    from luthier.serve.spec import ServeSpec
+
+    spec = make(ServeSpec, settings, file)
+    store = Store(project)
+    with telling(store, "serve") as tell:
+        models = [open_named(store, name, dtype=dtype, tell=tell) for name in names or (None,)]
+        serve(spec, models, tell)
+
+
+@click.pass_obj
+def _chat(
+    project: str,
+    question: str | None,
+    name: str | None,
+    url: str | None,
+    system: str | None,
+    side_by_side: bool,
+    dtype: str,
+) -> None:
+    """Talk to the released model (or another) in the terminal; with QUESTION, or text on stdin, answer it and end."""
+    from luthier.cli.chat import chat, compare
+
+    if side_by_side and url:
+        raise SpecError("--compare and --url exclude each other", where="command line", mend="leave one out")
+    store = Store(project)
+    console = Console(stderr=True, highlight=False)
+    if side_by_side:
+        compare(_pair(store, name, dtype), question, system=system, console=console)
+    else:
+        model = _remote(url, name) if url else open_named(store, name, dtype=dtype)
+        chat(model, question, system=system, console=console)
+
+
+def _remote(url: str, name: str | None) -> ChatModel:
+    from luthier.engine.remote import RemoteModel
+
+    return RemoteModel(url, model=name)
+
+
+def _pair(store: Store, name: str | None, dtype: str) -> list[ChatModel]:
+    """The base and what was tuned from it."""
+    tuned = open_named(store, name, dtype=dtype)
+    artifact = store.find(tuned.name)
+    base = base_of(store, artifact)
+    if base.id == artifact.id:
+        raise KindError(
+            f"{artifact.id} is a base itself: there is nothing to hold it against",
+            where="--model",
+            mend="give an adapter or a release (luthier list)",
+        )
+    return [open_artifact(store, base, name="base", dtype=dtype), tuned]
+
+
+MODEL_HELP = "An artifact's id, a model folder or a checkpoint (default: the release)."
+serve_command = ServeCommand(
+    "serve",
+    callback=_serve,
+    help=_serve.__doc__,
+    params=[
+        click.Argument(["settings"], nargs=-1, metavar="[KEY=VALUE]..."),
+        click.Option(["--spec", "file"], type=click.Path(path_type=Path), help="A YAML file with the settings."),
+        click.Option(["--model", "names"], multiple=True, metavar="ID|FOLDER", help=f"{MODEL_HELP} May be repeated."),
+        DTYPE,
+    ],
+)
+chat_command = click.Command(
+    "chat",
+    callback=_chat,
+    help=_chat.__doc__,
+    params=[
+        click.Argument(["question"], required=False),
+        click.Option(["--model", "name"], metavar="ID|FOLDER", help=MODEL_HELP),
+        click.Option(["--url"], metavar="URL", help="Ask an OpenAI API instead, for instance http://127.0.0.1:8000/v1."),
+        click.Option(["--system"], metavar="TEXT", help="A system prompt."),
+        click.Option(["--compare", "side_by_side"], is_flag=True, help="Show base and tuned model side by side."),
+        DTYPE,
+    ],
+)

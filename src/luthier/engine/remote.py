@@ -1,0 +1,248 @@
+"""A model behind an OpenAI URL: Luthier's own server, vLLM, or any other that speaks so."""
+
+import email.utils
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+
+from luthier.artifact.example import Message, plain
+from luthier.engine.ports import Answer, Finish, Piece, Prompt, Sampling
+from luthier.errors import ServeError
+from luthier.event import Progress, Tell, hush
+
+RETRIES = 2
+LONGEST_WAIT_SECONDS = 60.0
+TIMEOUT = httpx.Timeout(600.0, connect=10.0)
+"""An answer may take minutes before its first token, on a busy server."""
+
+MENDS: Mapping[int, str] = {
+    400: "change the request as the message says",
+    401: "set OPENAI_API_KEY, or give the key of this server",
+    403: "use a key that may do this",
+    404: "ask for a model the server has, at the address where its API lies (.../v1)",
+    413: "send less at once",
+    429: "ask again later",
+}
+"""HTTP status -> what a person can do."""
+
+
+class RemoteModel:
+    """A model asked over HTTP."""
+
+    def __init__(
+        self,
+        url: str,
+        model: str | None = None,
+        *,
+        api_key: str | None = None,
+        asks_ids: bool = False,
+        at_once: int = 4,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Make one that asks at most `at_once` requests at a time. Without `model` it is the first the server has.
+
+        `api_key` is OPENAI_API_KEY where none is given. `asks_ids` sends `return_token_ids`, which Luthier and vLLM
+        understand: without it an answer's ids are empty. Raises ServeError if the server does not say what it has.
+        """
+        key = api_key or os.environ.get("OPENAI_API_KEY")
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self.url = full_url(url)
+        self._client = httpx.Client(headers=headers, timeout=TIMEOUT)
+        self._asks_ids = asks_ids
+        self._at_once = at_once
+        self._sleep = sleep
+        self._name = model or self._first_name()
+
+    @property
+    def name(self) -> str:
+        """What the server calls it."""
+        return self._name
+
+    @property
+    def defaults(self) -> Mapping[str, Any]:
+        """Nothing is known: where a request says nothing, the server decides."""
+        return {}
+
+    def _first_name(self) -> str:
+        with self._sent("GET", "models", None) as response:
+            cards = _json(response, self.url).get("data")
+        if not cards:
+            raise ServeError("the server has no model", where=f"{self.url}/models", mend="start it with a model")
+        return str(cards[0]["id"])
+
+    def answer(self, prompts: Sequence[Prompt], sampling: Sampling, tell: Tell = hush) -> list[Answer]:
+        """Answer many prompts, some at a time; answers come in the prompts' order.
+
+        Raises ServeError if the server does not answer or refuses; 429 and 5xx are tried again twice.
+        """
+        answers = []
+        with ThreadPoolExecutor(self._at_once) as pool:
+            for answer in pool.map(lambda prompt: self._answer(prompt, sampling), prompts):
+                answers.append(answer)
+                tell(Progress("answers", len(answers), len(prompts), "answers"))
+        return answers
+
+    def stream(self, prompt: Prompt, sampling: Sampling, cancelled: Callable[[], bool]) -> Iterator[Piece]:
+        """Answer one prompt piece by piece; leaving the loop or `cancelled()` closes the connection."""
+        path, body = self._request(prompt, sampling)
+        said = _Heard()
+        with self._sent("POST", path, body | {"stream": True}) as response:
+            for data in _events(response, self.url):
+                if cancelled():
+                    return
+                piece = said.hear(data)
+                if piece.text or piece.token_ids:
+                    yield piece
+        yield Piece("", said.answer())
+
+    def _answer(self, prompt: Prompt, sampling: Sampling) -> Answer:
+        path, body = self._request(prompt, sampling)
+        with self._sent("POST", path, body) as response:
+            said = _Heard()
+            said.hear(_json(response, self.url))
+        return said.answer()
+
+    def _request(self, prompt: Prompt, sampling: Sampling) -> tuple[str, dict[str, Any]]:
+        wishes = {
+            "model": self._name,
+            "max_tokens": sampling.max_tokens,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "top_k": sampling.top_k,
+            "stop": list(sampling.stop) or None,
+            "seed": sampling.seed,
+            "return_token_ids": self._asks_ids or None,
+        }
+        body: dict[str, Any] = {key: value for key, value in wishes.items() if value is not None}
+        if isinstance(prompt, str):
+            return "completions", body | {"prompt": prompt}
+        messages = [turn for turn in prompt if isinstance(turn, Message)]
+        if messages:
+            return "chat/completions", body | {"messages": plain(messages)}
+        return "completions", body | {"prompt": list(prompt)}
+
+    @contextmanager
+    def _sent(self, method: str, path: str, body: Mapping[str, Any] | None) -> Iterator[httpx.Response]:
+        try:
+            response = self._send(method, f"{self.url}/{path}", body)
+            try:
+                yield response
+            finally:
+                response.close()
+        except httpx.HTTPError as error:
+            raise ServeError(
+                f"the server does not answer: {error or type(error).__name__}",
+                where=f"{self.url}/{path}",
+                mend="see that it runs (luthier serve) and that the address is right (--url)",
+            ) from error
+
+    def _send(self, method: str, url: str, body: Mapping[str, Any] | None) -> httpx.Response:
+        for attempt in range(RETRIES + 1):
+            response = self._client.send(self._client.build_request(method, url, json=body), stream=True)
+            if response.is_success:
+                return response
+            response.read()
+            seconds = _wait_seconds(response, attempt)
+            is_passing = response.status_code == 429 or response.status_code >= 500
+            if attempt == RETRIES or not is_passing or seconds > LONGEST_WAIT_SECONDS:
+                break
+            self._sleep(seconds)
+        raise _refused(response, url)
+
+
+class _Heard:
+    """What a response, or the chunks of a stream, have said so far."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.token_ids: tuple[int, ...] = ()
+        self.prompt_ids: tuple[int, ...] = ()
+        self.finish: Finish = "stop"
+
+    def hear(self, data: Mapping[str, Any]) -> Piece:
+        self.prompt_ids = tuple(data.get("prompt_token_ids") or self.prompt_ids)
+        for choice in data.get("choices", ())[:1]:
+            words = choice.get("delta") or choice.get("message") or {}
+            text = words.get("content") or choice.get("text") or ""
+            token_ids = tuple(choice.get("token_ids") or ())
+            self.text += text
+            self.token_ids += token_ids
+            if choice.get("finish_reason") == "length":
+                self.finish = "length"
+            return Piece(text, None, token_ids)
+        return Piece("")
+
+    def answer(self) -> Answer:
+        return Answer(self.text, self.token_ids, self.prompt_ids, self.finish)
+
+
+def full_url(url: str) -> str:
+    """Give the address under which the paths lie; `/v1` is added where no path is given."""
+    address = url if "://" in url else f"http://{url}"
+    address = address.rstrip("/")
+    return address if "/" in address.partition("://")[2] else f"{address}/v1"
+
+
+def _events(response: httpx.Response, url: str) -> Iterator[dict[str, Any]]:
+    for line in response.iter_lines():
+        data = line.removeprefix("data:").strip()
+        if not line.startswith("data:") or not data:
+            continue
+        if data == "[DONE]":
+            return
+        try:
+            event: dict[str, Any] = json.loads(data)
+        except ValueError:
+            raise _garbled(url, data) from None
+        if "error" in event:
+            raise ServeError(
+                f"the server broke off: {_message(event)}", where=url, mend="ask again; its own log says more"
+            )
+        yield event
+
+
+def _json(response: httpx.Response, url: str) -> dict[str, Any]:
+    text = response.read().decode("utf-8", "replace")
+    try:
+        data: dict[str, Any] = json.loads(text)
+    except ValueError:
+        raise _garbled(url, text) from None
+    return data
+
+
+def _garbled(url: str, text: str) -> ServeError:
+    return ServeError(
+        f"the server sent what is not JSON: {text[:80]!r}", where=url, mend="give the URL of an OpenAI API (.../v1)"
+    )
+
+
+def _wait_seconds(response: httpx.Response, attempt: int) -> float:
+    said = response.headers.get("retry-after", "")
+    try:
+        return max(0.0, float(said))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(said).timestamp() - time.time())
+    except ValueError:
+        return 2.0**attempt
+
+
+def _refused(response: httpx.Response, url: str) -> ServeError:
+    try:
+        message = _message(response.json())
+    except ValueError:
+        message = response.text[:200]
+    mend = MENDS.get(response.status_code, "ask again; the server's own log says more")
+    return ServeError(f"the server answered {response.status_code}: {message}", where=url, mend=mend)
+
+
+def _message(data: Any) -> str:
+    error = data.get("error", data) if isinstance(data, dict) else data
+    return str(error.get("message", error) if isinstance(error, dict) else error)

@@ -1,0 +1,33 @@
+"""A GGUF file as a source: what it is known by, and how large it becomes."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from luthier.artifact import atomic
+from luthier.event import Tell
+from luthier.fetch.found import Found
+from luthier.fetch.gguf_header import read_header
+from luthier.fetch.spec import FetchSpec
+
+BYTES_PER_WEIGHT = {"float32": 4, "bfloat16": 2}
+TOKENIZER_BYTES_PER_TOKEN = 75
+
+
+def look_at_gguf(spec: FetchSpec, path: Path, figures: Mapping[str, Any], choices: Mapping[str, str]) -> Found:
+    """Find the model in a GGUF file. `figures` and `choices` say where the file itself comes from."""
+    file_hash = f"sha256:{atomic.sha256(path)}"
+
+    def bring(out: Path, work: Path, tell: Tell) -> dict[str, Any]:
+        from luthier.fetch.gguf_model import convert  # torch: only when it is really made
+
+        return {"file": path.name, "file_sha256": file_hash[7:], **figures, **convert(path, out, spec.dtype, tell)}
+
+    return Found("model", bring, {"gguf": file_hash}, choices)
+
+
+def gguf_bytes(spec: FetchSpec, path: Path) -> int:
+    """Give the bytes the plain folder will take: every weight in `spec.dtype`, and the tokenizer (about)."""
+    header = read_header(path)
+    tokens = len(header.settings.get("tokenizer.ggml.tokens", ()))
+    return header.parameters * BYTES_PER_WEIGHT[spec.dtype] + tokens * TOKENIZER_BYTES_PER_TOKEN

@@ -1,0 +1,1 @@
+"""The gate, and the log of what was released."""

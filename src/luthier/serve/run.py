@@ -1,0 +1,104 @@
+"""Serve models over HTTP until told to stop."""
+
+import json
+import signal
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from luthier.engine.ports import ChatModel
+from luthier.errors import ServeError
+from luthier.event import Said, Tell, Warned
+from luthier.serve.spec import ServeSpec
+
+VERSION = 1
+
+
+def serve(spec: ServeSpec, models: Sequence[ChatModel], tell: Tell) -> None:
+    """Serve these models by their names until SIGINT or SIGTERM; tells the address once it can be asked.
+
+    Raises ServeError if there is nothing to serve, if two models have one name, or if the address cannot be had.
+    """
+    _check_names(models)
+    listener = _listen(spec.host, spec.port)
+    try:
+        import uvicorn  # 0.2 s, and fastapi another: only when somebody serves
+
+        from luthier.serve.app import build_app
+
+        config = uvicorn.Config(
+            build_app(spec, models, tell),
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=round(spec.shutdown_seconds),
+        )
+        _introduce(spec, listener.getsockname()[1], models, tell)
+        with _stoppable():
+            uvicorn.Server(config).run(sockets=[listener])
+    finally:
+        listener.close()
+
+
+def _check_names(models: Sequence[ChatModel]) -> None:
+    names = [model.name for model in models]
+    if not names:
+        raise ServeError("there is no model to serve", where="key models", mend="release one, or give --model ID")
+    double = next((name for name in names if names.count(name) > 1), None)
+    if double is not None:
+        raise ServeError(f"two models are called {double!r}", where="key models", mend="give each its own name")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Take the address now, so that a port in use is told before anything else, and a free one is known."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except socket.gaierror as error:
+        raise ServeError(
+            f"host is {host!r}: {error.strerror}", where="key host", mend="give 127.0.0.1 or 0.0.0.0"
+        ) from None
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(128)  # from here on clients wait instead of being refused
+    except OSError as error:
+        listener.close()
+        raise ServeError(
+            f"cannot listen on {host}:{port}: {error.strerror}",
+            where="key port",
+            mend="stop what uses it, or set another port (port=0 takes a free one)",
+        ) from None
+    return listener
+
+
+def _introduce(spec: ServeSpec, port: int, models: Sequence[ChatModel], tell: Tell) -> None:
+    host = "127.0.0.1" if spec.host in ("0.0.0.0", "::") else spec.host
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
+    if spec.host not in ("127.0.0.1", "localhost", "::1") and not spec.api_keys:
+        tell(Warned(f"everybody who reaches {spec.host}:{port} may ask", mend="set api_keys, or host=127.0.0.1"))
+    for model in models:
+        drawn = ", ".join(f"{key} {value:g}" for key, value in model.defaults.items() if isinstance(value, int | float))
+        tell(Said(f"serving {model.name} at {url}"))
+        if drawn:
+            tell(Said(f"unless a request says otherwise: {drawn} (the model's generation_config.json)"))
+    tell(Said(f"at most {spec.max_tokens or 'as many as fit'} new tokens, unless a request says otherwise"))
+    body = {"model": models[0].name, "messages": [{"role": "user", "content": "Hello"}]}
+    key = " -H 'Authorization: Bearer KEY'" if spec.api_keys else ""
+    tell(Said(f"ask it:  curl {url}/chat/completions{key} -d '{json.dumps(body)}'"))
+    tell(Said("stop it: Ctrl-C"))
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """uvicorn passes a signal on once it has shut down; here that is the end of serving, not of the program."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    kinds = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(kind, lambda *_: None) for kind in kinds]
+    try:
+        yield
+    finally:
+        for kind, handler in zip(kinds, before, strict=True):
+            signal.signal(kind, handler)

@@ -1,0 +1,116 @@
+"""How a token is drawn: as transformers draws it, with the defaults the model folder gives."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import (
+    RepetitionPenaltyLogitsProcessor,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
+
+from luthier.engine.draw import Draw, choose, likelihoods, read_defaults, settle
+from luthier.engine.ports import Sampling
+from luthier.errors import DataError, ModelError
+
+LOGITS = torch.randn(3, 50, generator=torch.Generator().manual_seed(1)) * 3
+
+
+def generators(seed: int, count: int = 3) -> list[torch.Generator]:
+    return [torch.Generator().manual_seed(seed) for _ in range(count)]
+
+
+@pytest.mark.parametrize("draw", [Draw(0.7), Draw(1.5, top_k=5), Draw(1.0, top_p=0.8), Draw(0.9, 0.6, 20)], ids=str)
+def test_likelihoods_are_those_of_transformers(draw: Draw) -> None:
+    ids = torch.zeros(1, 1, dtype=torch.long)
+    scores = TemperatureLogitsWarper(draw.temperature)(ids, LOGITS[:1])
+    if draw.top_k:
+        scores = TopKLogitsWarper(draw.top_k)(ids, scores)
+    if draw.top_p < 1:
+        scores = TopPLogitsWarper(draw.top_p)(ids, scores)
+    ours = likelihoods(LOGITS[0], draw)
+    assert torch.allclose(ours / ours.sum(), scores[0].softmax(-1), atol=1e-6)
+
+
+def test_the_repetition_penalty_is_that_of_transformers() -> None:
+    seen = [int(LOGITS[0].argmax()), 7, 7]
+    scores = RepetitionPenaltyLogitsProcessor(5.0)(torch.tensor([seen]), LOGITS[:1].clone())
+    assert choose(LOGITS[:1], [Draw(repetition_penalty=5.0)], [seen], generators(0, 1)) == [int(scores.argmax())]
+    assert int(scores.argmax()) != int(LOGITS[0].argmax())
+
+
+def test_temperature_0_takes_the_likeliest() -> None:
+    assert choose(LOGITS, [Draw()] * 3, [()] * 3, generators(0)) == LOGITS.argmax(-1).tolist()
+
+
+def test_draws_follow_the_likelihoods() -> None:
+    rows = LOGITS[:1].expand(4000, -1)
+    one = [torch.Generator().manual_seed(5)] * 4000  # one stream of numbers for all rows
+    drawn = torch.tensor(choose(rows, [Draw(1.0, top_k=4)] * 4000, [()] * 4000, one))
+    share = torch.bincount(drawn, minlength=50) / 4000
+    assert torch.allclose(share, likelihoods(LOGITS[0], Draw(1.0, top_k=4)), atol=0.03)
+
+
+def test_a_row_draws_the_same_whoever_is_beside_it() -> None:
+    hot = Draw(2.0)
+    together = choose(LOGITS, [hot] * 3, [()] * 3, generators(9))
+    alone = [choose(LOGITS[i : i + 1], [hot], [()], generators(9, 1))[0] for i in range(3)]
+    assert together == alone
+
+
+def write(folder: Path, **said: object) -> Path:
+    (folder / "generation_config.json").write_text(json.dumps(said))
+    return folder
+
+
+def test_without_a_file_a_model_is_greedy(tmp_path: Path) -> None:
+    assert read_defaults(tmp_path) == (Draw(), {})
+
+
+def test_the_file_decides_only_if_it_says_do_sample(tmp_path: Path) -> None:
+    assert read_defaults(write(tmp_path, temperature=0.7, top_p=0.8, top_k=20))[0] == Draw(0.0, 0.8, 20)
+    assert read_defaults(write(tmp_path, temperature=0.7, top_p=0.8, do_sample=True))[0] == Draw(0.7, 0.8)
+    assert read_defaults(write(tmp_path, do_sample=True))[0] == Draw(1.0)
+
+
+def test_settings_the_engine_lacks_are_given_back_unless_they_change_nothing(tmp_path: Path) -> None:
+    folder = write(tmp_path, repetition_penalty=1.05, num_beams=1, no_repeat_ngram_size=3)
+    assert read_defaults(folder) == (Draw(repetition_penalty=1.05), {"no_repeat_ngram_size": 3})
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '{"do_sample": true, "temperature": "hot"}'])
+def test_a_file_that_cannot_be_used_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "generation_config.json").write_text(text)
+    with pytest.raises(ModelError, match="cannot be used") as caught:
+        read_defaults(tmp_path)
+    assert caught.value.where == str(tmp_path / "generation_config.json")
+    assert "mend the file, or remove it" in caught.value.mend
+
+
+def test_a_request_comes_before_the_defaults() -> None:
+    assert settle(Sampling(temperature=0.0), Draw(0.7, 0.8, 20, 1.1)) == Draw(0.0, 0.8, 20, 1.1)
+    assert settle(Sampling(temperature=1.0, top_p=0.5, top_k=0), Draw(0.7, 0.8, 20)) == Draw(1.0, 0.5, 0)
+
+
+@pytest.mark.parametrize(
+    ("sampling", "key", "mend"),
+    [
+        (Sampling(temperature=-1.0), "temperature", "0 or more"),
+        (Sampling(temperature=float("nan")), "temperature", "0 or more"),
+        (Sampling(temperature=float("inf")), "temperature", "0 or more"),
+        (Sampling(top_p=0.0), "top_p", "above 0"),
+        (Sampling(top_p=1.5), "top_p", "at most 1"),
+        (Sampling(top_k=-1), "top_k", "0 (all) or more"),
+        (Sampling(max_tokens=0), "max_tokens", "1 or more"),
+        (Sampling(stop=("",)), "stop", "not empty"),
+    ],
+    ids=str,
+)
+def test_a_wish_out_of_range_is_refused(sampling: Sampling, key: str, mend: str) -> None:
+    with pytest.raises(DataError) as caught:
+        settle(sampling, Draw())
+    assert caught.value.where == f"key {key}"
+    assert mend in caught.value.mend

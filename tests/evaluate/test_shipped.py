@@ -1,0 +1,30 @@
+from pathlib import Path
+
+import pytest
+
+from luthier.errors import SpecError
+from luthier.evaluate.shipped import find_task, shipped_tasks
+from luthier.evaluate.spec import EvaluateSpec
+from luthier.measure.task import read_task
+
+
+def test_the_shipped_tasks_are_there() -> None:
+    assert shipped_tasks() == ("answer", "chat", "perplexity")
+    assert EvaluateSpec().task in shipped_tasks()
+
+
+@pytest.mark.parametrize("name", shipped_tasks())
+def test_every_shipped_task_can_be_read(name: str) -> None:
+    assert read_task(find_task(name)).metrics
+
+
+@pytest.mark.parametrize("name", ["mine.yaml", "folder/mine.yml", "./answer"])
+def test_what_looks_like_a_path_is_one(name: str) -> None:
+    assert find_task(name) == Path(name)
+
+
+def test_a_name_nobody_knows_lists_the_shipped_ones() -> None:
+    with pytest.raises(SpecError) as caught:
+        find_task("zzz")
+    assert caught.value.where == "key evaluate.task"
+    assert "answer, chat, perplexity" in caught.value.mend

@@ -1,0 +1,189 @@
+"""A run that is stopped and goes on gives, bit for bit, what a straight run gives."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from luthier.artifact.store import Artifact, Store
+from luthier.errors import Stopped, StoreError
+from luthier.event import Chose, Event, Step, hush
+from luthier.learn import loop
+from luthier.tune.run import tune
+from luthier.tune.spec import TuneSpec
+
+CONTENT = ("adapter_model.safetensors", "adapter_config.json", "history.jsonl", "curves.png")
+
+
+@pytest.fixture(scope="module")
+def straight(short_run: TuneSpec, tiny_model: Artifact, tiny_data: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    return tune(short_run, tiny_model, tiny_data, Store(tmp_path_factory.mktemp("straight")), hush)
+
+
+def _assert_same(found: Artifact, straight: Artifact) -> None:
+    assert found.id == straight.id
+    for name in CONTENT:
+        assert (found.folder / name).read_bytes() == (straight.folder / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("at", [1, 5, 6, 11])
+def test_ctrl_c_saves_and_the_same_command_goes_on(
+    at: int, short_run: TuneSpec, tiny_model: Artifact, tiny_data: Artifact, straight: Artifact, store: Store
+) -> None:
+    def press(event: Event) -> None:
+        if isinstance(event, Step) and event.step == at:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(Stopped, match=f"stopped after step {at} of") as caught:
+        tune(short_run, tiny_model, tiny_data, store, press)
+    assert "run the same command again" in caught.value.mend
+    assert Path(caught.value.where).is_dir()
+    assert not list(store.artifacts.glob("*"))
+    told: list[Event] = []
+    _assert_same(tune(short_run, tiny_model, tiny_data, store, told.append, start="checkpoint"), straight)
+    steps = [event.step for event in told if isinstance(event, Step)]
+    assert steps[0] == at + 1
+    assert any(isinstance(event, Chose) and event.value == f"step {at + 1}" for event in told)
+
+
+def test_dropout_is_drawn_anew_as_in_a_straight_run(
+    short_run: TuneSpec, tiny_model: Artifact, tiny_data: Artifact, tmp_path: Path
+) -> None:
+    spec = short_run.model_copy(update={"adapter": short_run.adapter.model_copy(update={"dropout": 0.2})})
+    expected = tune(spec, tiny_model, tiny_data, Store(tmp_path / "straight"), hush)
+
+    def press(event: Event) -> None:
+        if isinstance(event, Step) and event.step == 7:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    store = Store(tmp_path / "stopped")
+    with pytest.raises(Stopped):
+        tune(spec, tiny_model, tiny_data, store, press)
+    _assert_same(tune(spec, tiny_model, tiny_data, store, hush), expected)
+
+
+def test_a_damaged_checkpoint_is_passed_over_for_an_older_one(
+    short_run: TuneSpec,
+    tiny_model: Artifact,
+    tiny_data: Artifact,
+    straight: Artifact,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def die(history: object, path: Path) -> None:
+        raise RuntimeError("no picture")
+
+    monkeypatch.setattr("luthier.tune.train.draw", die)
+    with pytest.raises(RuntimeError):
+        tune(short_run, tiny_model, tiny_data, store, hush)
+    monkeypatch.undo()
+    last = sorted(store.work.glob("*/checkpoints/step-*"))[-1]
+    weights = last / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x00")
+    told: list[Event] = []
+    _assert_same(tune(short_run, tiny_model, tiny_data, store, told.append), straight)
+    assert any(f"{last.name} is damaged" in getattr(event, "what", "") for event in told)
+
+
+def test_resume_without_a_checkpoint_is_refused(
+    short_run: TuneSpec, tiny_model: Artifact, tiny_data: Artifact, store: Store
+) -> None:
+    with pytest.raises(StoreError, match="no checkpoint") as caught:
+        tune(short_run, tiny_model, tiny_data, store, hush, start="checkpoint")
+    assert "leave out --resume" in caught.value.mend
+
+
+def test_fresh_begins_at_the_first_step(
+    short_run: TuneSpec, tiny_model: Artifact, tiny_data: Artifact, straight: Artifact, store: Store
+) -> None:
+    def press(event: Event) -> None:
+        if isinstance(event, Step) and event.step == 6:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(Stopped):
+        tune(short_run, tiny_model, tiny_data, store, press)
+    told: list[Event] = []
+    _assert_same(tune(short_run, tiny_model, tiny_data, store, told.append, start="fresh"), straight)
+    assert next(event.step for event in told if isinstance(event, Step)) == 1
+
+
+@pytest.mark.slow
+def test_a_second_signal_stops_at_once() -> None:
+    program = (
+        "import os, signal\nfrom luthier.learn.loop import _stoppable\n"
+        "with _stoppable() as asked:\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n    print(len(asked), flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n    print('not reached')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stdout == "1\n"
+    assert "KeyboardInterrupt" in done.stderr
+
+
+def test_outside_the_main_thread_signals_are_left_alone() -> None:
+    import threading
+
+    seen: list[object] = []
+
+    def look() -> None:
+        before = signal.getsignal(signal.SIGINT)
+        with loop._stoppable() as asked:
+            seen.extend([asked, signal.getsignal(signal.SIGINT) is before])
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    assert seen == [[], True]
+
+
+KILLS = 10
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_random_moments_leaves_nothing_broken_and_goes_on(
+    short_run: TuneSpec, tiny_model: Artifact, tiny_data: Artifact, straight: Artifact, tmp_path: Path
+) -> None:
+    """SIGKILL, ten times, anywhere between the first import and the artifact's last byte."""
+    draw = random.Random(7)
+    pause = tmp_path / "pause.py"
+    pause.write_text(_KILLED, encoding="utf-8")
+    command = [sys.executable, str(pause), str(tmp_path / "s"), str(tiny_model.folder.parent.parent), tiny_data.id]
+    command.append(short_run.model_dump_json())
+    store = Store(tmp_path / "s")
+    killed = 0
+    for _ in range(KILLS):
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert child.stdout
+        child.stdout.readline()  # imports are done, the run begins
+        time.sleep(draw.uniform(0, 0.8))
+        killed += child.poll() is None
+        child.kill()
+        child.wait()
+        child.stdout.close()
+        for card in store.cards():
+            store.verify(store.find(card.id))
+    assert killed >= KILLS // 2
+    _assert_same(tune(short_run, tiny_model, tiny_data, store, hush), straight)
+    store.verify(store.find(straight.id))
+
+
+_KILLED = """
+import sys, time
+from luthier.artifact.store import Store
+import luthier.tune.train
+from luthier.event import Step
+from luthier.tune.run import tune
+from luthier.tune.spec import TuneSpec
+root, source, data, spec = sys.argv[1:]
+inputs = Store(source)
+found = inputs.find(data)
+model = inputs.find(found.order.inputs["model"])
+print("begun", flush=True)
+tell = lambda event: time.sleep(0.05) if isinstance(event, Step) else None
+tune(TuneSpec.model_validate_json(spec), model, found, Store(root), tell)
+"""

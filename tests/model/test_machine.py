@@ -1,0 +1,46 @@
+"""What the machine is said to be able to do."""
+
+import shutil
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+
+from luthier.errors import RoomError
+from luthier.model import machine
+
+
+def test_a_processor_without_bfloat16_computes_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "_cpu_flags", lambda: frozenset({"avx2", "sse4_2"}))
+    choice = machine.choose_dtype("cpu")
+    assert (choice.value, choice.why) == ("float32", "this processor has no bfloat16 instructions")
+
+
+def test_a_processor_with_bfloat16_says_by_which_flag(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "_cpu_flags", lambda: frozenset({"avx2", "avx512_bf16"}))
+    choice = machine.choose_dtype("cpu")
+    assert (choice.value, choice.why) == ("bfloat16", "avx512_bf16 found")
+
+
+def test_too_little_disk_is_said_with_both_numbers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: usage(10, 10, 3_000_000_000))
+    machine.check_disk(tmp_path / "not" / "there", 2_900_000_000, "it")
+    with pytest.raises(RoomError) as caught:
+        machine.check_disk(tmp_path / "not" / "there", 4_000_000_000, "the step 'model'")
+    assert caught.value.what == "the step 'model' needs 4.0 GB of disk, 3.0 GB are free"
+    assert caught.value.where == str(tmp_path / "not" / "there")
+    assert "luthier remove" in caught.value.mend
+
+
+def test_too_little_memory_is_said_with_the_callers_mend(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "free_memory_bytes", lambda: 1_000_000_000)
+    machine.check_memory(900_000_000, "it", "m")
+    with pytest.raises(RoomError) as caught:
+        machine.check_memory(2_000_000_000, "the step 'tune'", "take a smaller model")
+    assert (caught.value.where, caught.value.mend) == ("this machine", "take a smaller model")
+
+
+def test_a_machine_that_does_not_tell_its_memory_is_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "free_memory_bytes", lambda: None)
+    machine.check_memory(10**18, "it", "m")
