@@ -4,6 +4,7 @@ The terminal renders them, the browser tails the file, trackers and tests read i
 """
 
 import json
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -139,8 +140,13 @@ def hush(event: Event) -> None:
 
 
 def to_json(event: Event, now: float) -> str:
-    """Give the event as one line of JSON: its name, the time (seconds since 1970), its fields."""
-    return json.dumps({"event": type(event).__name__, "at": round(now, 3), **asdict(event)}, ensure_ascii=False)
+    """Give the event as one line of JSON: its name, the time (seconds since 1970), its fields; no number is null."""
+    fields = {
+        # JSON knows no NaN and no infinity (RFC 8259, section 6): browsers could not read the line
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in asdict(event).items()
+    }
+    return json.dumps({"event": type(event).__name__, "at": round(now, 3), **fields}, ensure_ascii=False)
 
 
 KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in Event.__args__}

@@ -20,6 +20,15 @@ from luthier.event import Chose, Event, Progress, hush
 from luthier.fetch.run import fetch
 from luthier.fetch.spec import FetchSpec
 
+FETCH = """
+import json, sys
+from luthier.artifact.store import Store
+from luthier.fetch.run import fetch
+from luthier.fetch.spec import FetchSpec
+fetch(FetchSpec(**json.loads(sys.argv[1])), Store(sys.argv[2]), print)
+"""
+"""Fetches in a process of its own: the spec as JSON, the store; tells on stdout."""
+
 
 @pytest.fixture
 def hub(tiny_model: Artifact) -> Iterator[Hub]:
@@ -116,13 +125,15 @@ def test_a_hub_that_may_not_be_asked_is_told(hub: Hub, store: Store, monkeypatch
     assert (caught.value.where, caught.value.mend) == ("HF_HUB_OFFLINE", "unset HF_HUB_OFFLINE")
 
 
-def test_without_an_endpoint_the_default_one_is_asked_and_told(
-    hub: Hub, store: Store, told: list[Event], monkeypatch: pytest.MonkeyPatch
+def test_without_an_endpoint_the_environment_names_the_hub_and_is_told(
+    hub: Hub, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """In a process of its own: huggingface_hub reads HF_ENDPOINT once, when it is imported."""
     monkeypatch.setenv("HF_ENDPOINT", hub.address)
-    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.address)
-    made = fetch(FetchSpec(source=NAME), store, told.append)
-    assert Chose("hub", hub.address, "HF_ENDPOINT says so") in told
+    command = [sys.executable, "-c", FETCH, json.dumps({"source": NAME}), str(store.root)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert repr(Chose("hub", hub.address, "HF_ENDPOINT says so")) in done.stdout
+    made = fetch(FetchSpec(source=NAME), store, hush)
     assert made.card.figures["hub"] == f"{hub.address}/{NAME}"
 
 
@@ -161,16 +172,6 @@ def test_a_model_larger_than_the_disk_is_refused_before_it_is_loaded(
         fetch(spec_of(hub), store, hush)
     assert str(store.work) in caught.value.where
     assert "luthier remove" in caught.value.mend
-
-
-FETCH = """
-import json, sys
-from luthier.artifact.store import Store
-from luthier.event import hush
-from luthier.fetch.run import fetch
-from luthier.fetch.spec import FetchSpec
-fetch(FetchSpec(**json.loads(sys.argv[1])), Store(sys.argv[2]), hush)
-"""
 
 
 def test_a_kill_while_loading_leaves_no_artifact_and_whole_files_are_not_loaded_again(hub: Hub, store: Store) -> None:

@@ -60,7 +60,7 @@ def luthier(context: click.Context, project: str) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; errors become three lines on stderr and an exit status."""
     try:
-        luthier.main(arguments, standalone_mode=False)
+        luthier.main(arguments, prog_name="luthier", standalone_mode=False)
     except LuthierError as error:
         _fail(f"{error}", EXIT_STATUS.get(type(error), 1))
     except click.ClickException as error:

@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from luthier.evaluate.shipped import find_task
+from luthier.measure.task import read_task
 from luthier.spec import Spec
 
 
@@ -22,3 +24,7 @@ class EvaluateSpec(Spec):
     """How often rows are drawn anew for the intervals."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     """How often such an interval should hold the true gain."""
+
+    def metrics(self) -> tuple[str, ...]:
+        """Read the task and give what it measures. Raises SpecError for a task that cannot be read."""
+        return read_task(find_task(self.task)).metrics

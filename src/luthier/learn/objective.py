@@ -78,11 +78,14 @@ def packed_loss(model: Any, rows: Sequence[Tokens]) -> Tensor:
     ids = torch.from_numpy(np.concatenate([row.ids for row in rows])).long().to(device)
     positions = torch.cat([torch.arange(end - begin) for begin, end in spans]).to(device)
     # a row's first token is predicted from nothing, so its mask never counts
-    learned = [begin + place for row, (begin, _) in zip(rows, spans, strict=True) for place in _places(row)]
+    learned = [begin + place for tokens, (begin, _) in zip(rows, spans, strict=True) for place in _places(tokens)]
     target = torch.tensor(learned, dtype=torch.long, device=device)
-    with documents(spans):
+    with documents(spans) as row:
         decoder = model.get_decoder()
         hidden_TD = decoder(input_ids=ids[None], position_ids=positions[None], use_cache=False).last_hidden_state[0]
+    layers = model.config.get_text_config().num_hidden_layers
+    if row.calls != layers:
+        raise NotImplementedError(f"{row.calls} of {layers} layers attend through the interface")
     return head_loss(hidden_TD[target - 1], model.get_output_embeddings(), ids[target])
 
 
@@ -114,11 +117,12 @@ def supervised(model: Any, rows: Sequence[Tokens], tokens_per_pass: int, tell: T
 def _try_packed(model: Any, rows: Sequence[Tokens]) -> tuple[bool, str]:
     probe = [Tokens(row.ids[:64], np.ones(len(row.ids[:64]), np.bool_)) for row in rows[:3]]
     own = model.config._attn_implementation
-    # float32 differs by rounding only; bfloat16 keeps 8 bits: 0.03 nat per token would be another model
-    tolerance = 1e-4 if model.dtype == torch.float32 else 0.03
+    # the same sums in another order: float32 keeps 24 bits, bfloat16 8
+    tolerance = 1e-4 if model.dtype == torch.float32 else 5e-3
     with torch.no_grad():
-        expected = float(plain_loss(model, probe))
         try:
+            model.set_attn_implementation("eager")  # the fused kernel of a CPU is 0.02 nat per token off in bfloat16
+            expected = float(plain_loss(model, probe))
             model.set_attn_implementation(DOCUMENTS)
             found = float(packed_loss(model, probe))
         except (ValueError, NotImplementedError, AttributeError, TypeError, RuntimeError, IndexError) as error:

@@ -16,6 +16,7 @@ from peft.tuners.lora import Linear as PeftLinear
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from transformers.pytorch_utils import Conv1D
 
 from luthier.errors import ModelError, SpecError
 
@@ -85,6 +86,7 @@ def add_lora(model: Any, *, r: int, alpha: float, dropout: float, targets: Seque
         lora_dropout=dropout,
         target_modules=targets if isinstance(targets, str) else list(targets),
         task_type="CAUSAL_LM",
+        fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),  # GPT-2 keeps weights transposed
     )
     state = torch.random.get_rng_state()
     torch.manual_seed(seed)
@@ -103,7 +105,7 @@ def add_lora(model: Any, *, r: int, alpha: float, dropout: float, targets: Seque
 def _check_targets(model: Any, targets: Sequence[str] | str) -> None:
     if targets == "all-linear":
         return
-    names = {name for name, module in model.named_modules() if isinstance(module, nn.Linear) or "Conv1D" in repr(type(module))}
+    names = {name for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D)}
     leaves = sorted({name.rpartition(".")[2] for name in names})
     for target in [targets] if isinstance(targets, str) else targets:
         if not any(name == target or name.endswith(f".{target}") for name in names):

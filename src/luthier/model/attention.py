@@ -6,6 +6,7 @@ Letters: H query heads, K key/value heads, G = H / K, L tokens of one document, 
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,18 +18,29 @@ NAME = "luthier_documents"
 Spans = tuple[tuple[int, int], ...]
 """(begin, end) of each document in the packed row, in tokens."""
 
-_spans: list[Spans] = []
-"""The documents of the row being computed. The interface's functions are global, so this is too."""
+
+
+@dataclass
+class Packed:
+    """A packed row while it is computed."""
+
+    spans: Spans
+    calls: int = 0
+    """How many layers have attended by it."""
+
+
+_packed: list[Packed] = []
+"""The row being computed. The interface's functions are global, so this is too."""
 
 
 @contextmanager
-def documents(spans: Sequence[tuple[int, int]]) -> Iterator[None]:
+def documents(spans: Sequence[tuple[int, int]]) -> Iterator[Packed]:
     """Tell attention where the documents of the row lie while the block runs (backward reads its own copy)."""
-    _spans.append(tuple(spans))
+    _packed.append(Packed(tuple(spans)))
     try:
-        yield
+        yield _packed[-1]
     finally:
-        _spans.pop()
+        _packed.pop()
 
 
 def _forward(
@@ -122,7 +134,9 @@ def _attend(
     if dropout:
         raise NotImplementedError("attention dropout")
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    output = _DocumentAttention.apply(query[0], key[0], value[0], scale, sliding_window or 0, _spans[-1])
+    row = _packed[-1]
+    row.calls += 1
+    output = _DocumentAttention.apply(query[0], key[0], value[0], scale, sliding_window or 0, row.spans)
     return output.transpose(0, 1)[None], None
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from luthier.artifact.store import Artifact, Store
+from luthier.errors import SpecError
 from luthier.event import hush
 from luthier.fetch.plan import expected_bytes
 from luthier.model.machine import check_disk, check_memory
@@ -33,7 +34,26 @@ def check(recipe: Recipe, store: Store) -> list[Planned]:
         made[step.name] = artifact
         plan.append(Planned(step, artifact, inputs))
         check_room(plan[-1], store)
+    check_gates(plan)
     return plan
+
+
+def check_gates(plan: list[Planned]) -> None:
+    """Raise SpecError if a gate asks for a metric that its scores will not hold."""
+    measured: dict[str, Any] = {p.artifact.id: p.step.spec for p in plan if p.artifact.kind == "scores"}
+    for planned in plan:
+        scores = planned.inputs.get("scores")
+        if planned.artifact.kind != "release" or scores is None or scores.id not in measured:
+            continue
+        gate: Any = planned.step.spec
+        known = measured[scores.id].metrics()
+        for name in gate.names():
+            if not set(name) & set(known):
+                raise SpecError(
+                    f"the gate asks for {'.'.join(name)!r}, which the evaluation will not measure",
+                    where=planned.step.where,
+                    mend=f"it measures: {', '.join(known)}",
+                )
 
 
 def check_room(planned: Planned, store: Store) -> None:

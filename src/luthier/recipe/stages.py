@@ -3,9 +3,10 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from luthier.spec import Spec
+if TYPE_CHECKING:  # pydantic: `luthier --help` reads this table, and no spec
+    from luthier.spec import Spec
 
 
 def _always(spec: Any) -> bool:
@@ -36,7 +37,7 @@ class Stage:
     opens: bool = False
     """Whether it asks for models to be opened."""
 
-    def spec_class(self) -> type[Spec]:
+    def spec_class(self) -> "type[Spec]":
         """Load the first door."""
         found: type[Spec] = _load(self.spec)
         return found

@@ -23,3 +23,7 @@ class ReleaseSpec(Spec):
     gate: Annotated[tuple[Annotated[str, AfterValidator(_check)], ...], Field(min_length=1)]
     """Rules that must all hold, such as `rouge_l.after >= 0.30` or `perplexity.after <= 0.8 * perplexity.before`.
     Names are [tag.]metric.(before | after | gain | gain.low | gain.high); without a tag the held-out rows are meant."""
+
+    def names(self) -> list[tuple[str, ...]]:
+        """Give each figure the gate asks for, in parts: ([tag,] metric, field ...)."""
+        return [name.parts for rule in self.gate for name in parse(rule).names()]
