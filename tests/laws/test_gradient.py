@@ -31,7 +31,7 @@ Gradients = dict[str, torch.Tensor]
 def _gradients(model: Any, loss: Callable[[list[Tokens]], torch.Tensor], parts: list[list[Tokens]]) -> Gradients:
     weight = sum(row.supervised for part in parts for row in part)
     for part in parts:
-        (loss(part) / weight).backward()
+        torch.autograd.backward(loss(part) / weight)
     found = {name: parameter.grad.clone() for name, parameter in trainable(model) if parameter.grad is not None}
     model.zero_grad(set_to_none=True)
     return found
@@ -89,7 +89,13 @@ def test_passes_hold_each_row_once_and_keep_to_the_budget(eight: list[Tokens]) -
         assert all(len(part) == 1 or objective.tokens(part) <= budget for part in parts)
 
 
-SMALL = {"vocab_size": 2000, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
+SMALL = {
+    "vocab_size": 2000,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+}
 ARCHITECTURES: dict[str, tuple[PretrainedConfig, bool]] = {
     "llama": (LlamaConfig(**SMALL, num_key_value_heads=2), True),
     "mistral with a window": (MistralConfig(**SMALL, num_key_value_heads=2, sliding_window=8), True),
@@ -97,7 +103,10 @@ ARCHITECTURES: dict[str, tuple[PretrainedConfig, bool]] = {
     "qwen3": (Qwen3Config(**SMALL, num_key_value_heads=2, head_dim=8), True),
     "phi": (PhiConfig(**SMALL), True),
     "gemma": (GemmaConfig(**SMALL, num_key_value_heads=2, head_dim=8), True),
-    "gpt2": (GPT2Config(vocab_size=2000, n_embd=32, n_layer=2, n_head=4, resid_pdrop=0, embd_pdrop=0, attn_pdrop=0), True),
+    "gpt2": (
+        GPT2Config(vocab_size=2000, n_embd=32, n_layer=2, n_head=4, resid_pdrop=0, embd_pdrop=0, attn_pdrop=0),
+        True,
+    ),
     "bloom": (BloomConfig(vocab_size=2000, hidden_size=32, n_layer=2, n_head=4), False),
 }
 

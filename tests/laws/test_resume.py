@@ -1,11 +1,10 @@
 """A run that is stopped and goes on gives, bit for bit, what a straight run gives."""
 
 import os
-import random
 import signal
 import subprocess
 import sys
-import time
+import threading
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,9 @@ CONTENT = ("adapter_model.safetensors", "adapter_config.json", "history.jsonl", 
 
 
 @pytest.fixture(scope="module")
-def straight(short_run: TuneSpec, tiny_model: Artifact, tiny_data: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+def straight(
+    short_run: TuneSpec, tiny_model: Artifact, tiny_data: Artifact, tmp_path_factory: pytest.TempPathFactory
+) -> Artifact:
     return tune(short_run, tiny_model, tiny_data, Store(tmp_path_factory.mktemp("straight")), hush)
 
 
@@ -126,8 +127,6 @@ def test_a_second_signal_stops_at_once() -> None:
 
 
 def test_outside_the_main_thread_signals_are_left_alone() -> None:
-    import threading
-
     seen: list[object] = []
 
     def look() -> None:
@@ -139,51 +138,3 @@ def test_outside_the_main_thread_signals_are_left_alone() -> None:
     thread.start()
     thread.join()
     assert seen == [[], True]
-
-
-KILLS = 10
-
-
-@pytest.mark.slow
-def test_a_run_killed_at_random_moments_leaves_nothing_broken_and_goes_on(
-    short_run: TuneSpec, tiny_model: Artifact, tiny_data: Artifact, straight: Artifact, tmp_path: Path
-) -> None:
-    """SIGKILL, ten times, anywhere between the first import and the artifact's last byte."""
-    draw = random.Random(7)
-    pause = tmp_path / "pause.py"
-    pause.write_text(_KILLED, encoding="utf-8")
-    command = [sys.executable, str(pause), str(tmp_path / "s"), str(tiny_model.folder.parent.parent), tiny_data.id]
-    command.append(short_run.model_dump_json())
-    store = Store(tmp_path / "s")
-    killed = 0
-    for _ in range(KILLS):
-        child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert child.stdout
-        child.stdout.readline()  # imports are done, the run begins
-        time.sleep(draw.uniform(0, 0.8))
-        killed += child.poll() is None
-        child.kill()
-        child.wait()
-        child.stdout.close()
-        for card in store.cards():
-            store.verify(store.find(card.id))
-    assert killed >= KILLS // 2
-    _assert_same(tune(short_run, tiny_model, tiny_data, store, hush), straight)
-    store.verify(store.find(straight.id))
-
-
-_KILLED = """
-import sys, time
-from luthier.artifact.store import Store
-import luthier.tune.train
-from luthier.event import Step
-from luthier.tune.run import tune
-from luthier.tune.spec import TuneSpec
-root, source, data, spec = sys.argv[1:]
-inputs = Store(source)
-found = inputs.find(data)
-model = inputs.find(found.order.inputs["model"])
-print("begun", flush=True)
-tell = lambda event: time.sleep(0.05) if isinstance(event, Step) else None
-tune(TuneSpec.model_validate_json(spec), model, found, Store(root), tell)
-"""

@@ -29,7 +29,7 @@ def _adapted(folder: Path, targets: str | tuple[str, ...] = "all-linear", seed: 
 
 def _loss(adapted: nn.Module) -> torch.Tensor:
     loss: torch.Tensor = adapted(input_ids=IDS, labels=IDS).loss
-    loss.backward()
+    torch.autograd.backward(loss)
     return loss.detach()
 
 

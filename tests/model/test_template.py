@@ -106,8 +106,11 @@ def test_a_template_that_rewrites_earlier_turns_is_refused_unless_only_the_last_
 
 
 def test_a_template_that_refuses_a_role_is_quoted(with_template: Path) -> None:
-    template = _open(with_template, "{% for m in messages %}{% if m['role'] == 'system' %}"
-        "{{ raise_exception('no system please') }}{% endif %}{{ m['content'] }}{% endfor %}")
+    template = _open(
+        with_template,
+        "{% for m in messages %}{% if m['role'] == 'system' %}"
+        "{{ raise_exception('no system please') }}{% endif %}{{ m['content'] }}{% endfor %}",
+    )
     with pytest.raises(DataError, match="no system please") as caught:
         template.prompt(TALK)
     assert "roles and order" in caught.value.mend

@@ -108,7 +108,9 @@ chat_command = click.Command(
     params=[
         click.Argument(["question"], required=False),
         click.Option(["--model", "name"], metavar="ID|FOLDER", help=MODEL_HELP),
-        click.Option(["--url"], metavar="URL", help="Ask an OpenAI API instead, for instance http://127.0.0.1:8000/v1."),
+        click.Option(
+            ["--url"], metavar="URL", help="Ask an OpenAI API instead, for instance http://127.0.0.1:8000/v1."
+        ),
         click.Option(["--system"], metavar="TEXT", help="A system prompt."),
         click.Option(["--compare", "side_by_side"], is_flag=True, help="Show base and tuned model side by side."),
         DTYPE,

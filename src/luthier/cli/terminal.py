@@ -63,7 +63,9 @@ class Terminal:
         self._advance(told.what, told.done, told.total, f"{told.done:,}/{told.total:,} {told.unit}")
 
     def compared(self, told: event.Compared) -> None:
-        """Keep a row of the table."""
+        """Keep a row of the table; another tag begins another table."""
+        if self._compared and self._compared[-1].tag != told.tag:
+            self._table()
         self._compared.append(told)
 
     def _due(self, what: str, done: int, total: int) -> bool:
@@ -97,13 +99,12 @@ class Terminal:
         rows, self._compared = self._compared, []
         if not rows:
             return
-        table = Table(title="before and after", title_justify="left", header_style="bold")
-        for name in ("rows", "metric", "before", "after", "gain", "95 % interval"):
-            table.add_column(name, justify="left" if name == "metric" else "right")
+        table = Table(title=f"{rows[0].tag}: {rows[0].rows} rows", title_justify="left", header_style="bold")
+        for name in ("metric", "before", "after", "gain", "95 % interval"):
+            table.add_column(name, justify="left" if name == "metric" else "right", no_wrap=True)
         for row in rows:
             colour = "green" if row.low > 0 else "red" if row.high < 0 else "yellow"
             table.add_row(
-                f"{row.tag} ({row.rows})",
                 row.metric,
                 f"{row.before:.4f}",
                 f"{row.after:.4f}",

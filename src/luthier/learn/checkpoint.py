@@ -1,6 +1,6 @@
 """Checkpoints: whole or absent, checked when read, the newest good one found.
 
-    step-000120/  what `save` writes (an adapter in its own form), optimizer.safetensors, state.json (last)
+step-000120/  what `save` writes (an adapter in its own form), optimizer.safetensors, state.json (last)
 """
 
 import json

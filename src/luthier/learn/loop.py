@@ -90,7 +90,13 @@ def learn(course: Course[Row], settings: Settings, tell: Tell) -> list[dict[str,
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             done = step + 1
-            line = {"step": done, "epoch": round(done / steps_per_epoch, 4), "loss": loss, "grad_norm": grad_norm, "rate": rate}
+            line = {
+                "step": done,
+                "epoch": round(done / steps_per_epoch, 4),
+                "loss": loss,
+                "grad_norm": grad_norm,
+                "rate": rate,
+            }
             if course.dev_rows and (done % settings.dev_every_steps == 0 or done == steps):
                 line["dev_loss"] = dev_loss(course)
             history.append(line)
@@ -136,7 +142,7 @@ def _gradient(course: Course[Row], rows: Sequence[Row], step: int) -> float:
     total = 0.0
     for part in course.objective.passes(rows):
         loss = course.objective.loss(part) / weight
-        loss.backward()
+        torch.autograd.backward(loss)
         total += float(loss.detach())
     return total
 
@@ -146,7 +152,7 @@ def _check_number(loss: float, grad_norm: float, step: int, rows: Sequence[Row])
         raise DataError(
             f"the loss is {loss}, its gradient's norm {grad_norm}",
             where=f"step {step + 1}, {len(rows)} rows",
-            mend="lower learn.rate, or compute in float32 (dtype=float32); weights before this step are in the checkpoint",
+            mend="lower learn.rate, or compute in float32 (dtype=float32); what was saved before is kept",
         )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -74,7 +75,7 @@ def packed_loss(model: Any, rows: Sequence[Tokens]) -> Tensor:
     """Sum the loss of rows laid end to end, each attending only to itself. The head must be frozen and linear."""
     device = model.device
     ends = np.cumsum([0, *(len(row.ids) for row in rows)]).tolist()
-    spans = list(zip(ends[:-1], ends[1:], strict=True))
+    spans = list(pairwise(ends))
     ids = torch.from_numpy(np.concatenate([row.ids for row in rows])).long().to(device)
     positions = torch.cat([torch.arange(end - begin) for begin, end in spans]).to(device)
     # a row's first token is predicted from nothing, so its mask never counts

@@ -25,7 +25,7 @@ CONFIG = "adapter_config.json"
 
 
 class _LoraFunction(torch.autograd.Function):
-    """y = x W^T + b + scale (x A^T) B^T with W frozen: backward makes no gradient for W (Hu et al. 2021, arXiv:2106.09685)."""
+    """y = x W^T + b + scale (x A^T) B^T with W frozen, so without a gradient (Hu et al. 2021, arXiv:2106.09685)."""
 
     @staticmethod
     def forward(
@@ -40,7 +40,7 @@ class _LoraFunction(torch.autograd.Function):
         return y_TO
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad_TO: Tensor) -> tuple[Tensor | None, ...]:
         x_TI, weight_OI, a, b, down_TR = ctx.saved_tensors
         grad_TR = (grad_TO @ b).mul_(ctx.scale)
@@ -70,7 +70,7 @@ class LeanLora(nn.Module):
         flat = x.reshape(-1, x.shape[-1])
         base = self.base_layer
         a, b = self.lora_A[self.adapter].weight, self.lora_B[self.adapter].weight
-        y: Tensor = _LoraFunction.apply(flat, base.weight, base.bias, a, b, self.scale)
+        y: Tensor = _LoraFunction.apply(flat, base.weight, base.bias, a, b, self.scale)  # type: ignore[no-untyped-call]
         return y.view(*x.shape[:-1], y.shape[-1])
 
 
@@ -110,16 +110,16 @@ def _check_targets(model: Any, targets: Sequence[str] | str) -> None:
     for target in [targets] if isinstance(targets, str) else targets:
         if not any(name == target or name.endswith(f".{target}") for name in names):
             raise SpecError(
-                f"no layer is called {target!r}", where="key adapter.targets", mend=f"this model has: {', '.join(leaves)}"
+                f"no layer is called {target!r}",
+                where="key adapter.targets",
+                mend=f"this model has: {', '.join(leaves)}",
             )
 
 
 def lean(adapted: Any) -> int:
     """Exchange each PEFT LoRA linear that needs nothing more for a `LeanLora`. Gives how many were exchanged."""
     found = [
-        (name, module)
-        for name, module in adapted.named_modules()
-        if type(module) is PeftLinear and _is_plain(module)
+        (name, module) for name, module in adapted.named_modules() if type(module) is PeftLinear and _is_plain(module)
     ]
     for name, module in found:
         _put(adapted, name, LeanLora(module, module.active_adapters[0]))
@@ -163,7 +163,7 @@ def trainable(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
 
 
 def save_adapter(adapted: Any, folder: Path, base: str) -> None:
-    """Write the adapter as PEFT does: `adapter_model.safetensors` and `adapter_config.json`, the same bytes each time."""
+    """Write `adapter_model.safetensors` and `adapter_config.json` in PEFT's form, the same bytes each time."""
     with _as_peft(adapted):
         state = get_peft_model_state_dict(adapted)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
@@ -175,7 +175,7 @@ def save_adapter(adapted: Any, folder: Path, base: str) -> None:
 
 
 def load_adapter_weights(adapted: Any, folder: Path) -> None:
-    """Read weights which `save_adapter` wrote into a model that has the same adapter. Raises ModelError if they differ."""
+    """Read weights `save_adapter` wrote into a model with the same adapter. Raises ModelError if they differ."""
     try:
         with _as_peft(adapted):
             found = set_peft_model_state_dict(adapted, load_file(folder / WEIGHTS))

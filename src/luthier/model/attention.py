@@ -1,7 +1,7 @@
 """Attention for packed rows: each document sees itself alone, and no padding is ever computed.
 
-Registered as `luthier_documents` in transformers' attention interface, so it serves every architecture that uses it.
-Letters: H query heads, K key/value heads, G = H / K, L tokens of one document, T tokens of the packed row, D head width.
+Registered as `luthier_documents` in transformers' attention interface: every architecture that asks it is served.
+Letters: H query heads, K key/value heads, G = H / K, L tokens of a document, T tokens of the packed row, D head width.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,6 @@ from transformers import AttentionInterface
 NAME = "luthier_documents"
 Spans = tuple[tuple[int, int], ...]
 """(begin, end) of each document in the packed row, in tokens."""
-
 
 
 @dataclass
@@ -43,9 +42,7 @@ def documents(spans: Sequence[tuple[int, int]]) -> Iterator[Packed]:
         _packed.pop()
 
 
-def _forward(
-    query_HLD: Tensor, key_KLD: Tensor, value_KLD: Tensor, scale: float, window: int
-) -> tuple[Tensor, Tensor]:
+def _forward(query_HLD: Tensor, key_KLD: Tensor, value_KLD: Tensor, scale: float, window: int) -> tuple[Tensor, Tensor]:
     heads, length, width = query_HLD.shape
     keys = key_KLD.shape[0]
     rows = heads // keys * length
@@ -102,7 +99,7 @@ class _DocumentAttention(torch.autograd.Function):
         return output_HTD
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad_HTD: Tensor) -> tuple[Tensor | None, ...]:
         query, key, value, output, *kept = ctx.saved_tensors
         grads = torch.empty_like(query), torch.empty_like(key), torch.empty_like(value)
@@ -136,7 +133,7 @@ def _attend(
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     row = _packed[-1]
     row.calls += 1
-    output = _DocumentAttention.apply(query[0], key[0], value[0], scale, sliding_window or 0, row.spans)
+    output = _DocumentAttention.apply(query[0], key[0], value[0], scale, sliding_window or 0, row.spans)  # type: ignore[no-untyped-call]
     return output.transpose(0, 1)[None], None
 
 

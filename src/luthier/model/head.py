@@ -38,7 +38,7 @@ class _HeadLoss(torch.autograd.Function):
         return loss_S.sum()
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         (grad_SD,) = ctx.saved_tensors
         return grad_SD * grad, None, None, None
@@ -51,5 +51,5 @@ def head_loss(hidden_SD: Tensor, head: nn.Module, target_S: Tensor) -> Tensor:
     linear layer: no gradient is made for its weight. An empty batch gives 0.
     """
     bias = getattr(head, "bias", None)
-    loss: Tensor = _HeadLoss.apply(hidden_SD, head.weight, bias, target_S)
+    loss: Tensor = _HeadLoss.apply(hidden_SD, head.weight, bias, target_S)  # type: ignore[no-untyped-call]
     return loss

@@ -87,7 +87,9 @@ class Template:
         ids: list[int] = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
         return ids
 
-    def _span(self, messages: Sequence[Message], index: int, ids: "np.ndarray[Any, np.dtype[np.int32]]") -> tuple[int, int]:
+    def _span(
+        self, messages: Sequence[Message], index: int, ids: "np.ndarray[Any, np.dtype[np.int32]]"
+    ) -> tuple[int, int]:
         before = self.prompt(messages[:index])
         after = self._ids(self._text(messages[: index + 1], opened=False))
         begin, end = len(before), len(after)
@@ -100,7 +102,9 @@ class Template:
         stops = [place for place in range(begin, end) if int(ids[place]) in self.stop_ids]
         return begin, (stops[-1] + 1 if stops else end)
 
-    def _marked(self, messages: Sequence[Message], count: int, train_on: TrainOn) -> "np.ndarray[Any, np.dtype[np.bool_]]":
+    def _marked(
+        self, messages: Sequence[Message], count: int, train_on: TrainOn
+    ) -> "np.ndarray[Any, np.dtype[np.bool_]]":
         rendered = self.tokenizer.apply_chat_template(
             plain(messages), tokenize=True, return_dict=True, return_assistant_tokens_mask=True
         )

@@ -18,7 +18,7 @@ def memory_terms(spec: TuneSpec, shapes: Shapes, dtype: str) -> dict[str, int]:
     """Give the bytes of each part of a run's memory at its peak."""
     width = DTYPE_BYTES[dtype]
     trained = trainable_parameters(spec, shapes)
-    # what backward needs of one token: the input of each linear layer, its output once more on the way, in the compute format
+    # what backward needs of one token: each linear layer's input, and its output once more on the way
     per_token = sum(inputs + outputs for outputs, inputs in shapes.linear) * width
     return {
         "process": PROCESS_BYTES,

@@ -1,0 +1,195 @@
+"""Write what the documentation says about settings, commands, events, metrics and errors, from the code itself.
+
+    python docs/generate.py           writes docs/reference/*.md, and the tables between markers in the other pages
+    python docs/generate.py --check   writes nothing; names the pages that would change, and ends with status 1
+
+A table stands between `<!-- generated: NAME ... -->` and `<!-- end -->`; NAME is a row of TABLES.
+"""
+
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields as parts
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import BaseModel
+
+from luthier import errors, event
+from luthier.cli.fields import fields
+from luthier.cli.main import EXIT_STATUS, WORDS, luthier
+from luthier.errors import LuthierError
+from luthier.evaluate.shipped import find_task, shipped_tasks
+from luthier.fetch.sources import SOURCES
+from luthier.measure.metrics import METRICS
+from luthier.measure.task import TaskSpec, read_task
+from luthier.prepare.spec import HoldOutSpec
+from luthier.recipe.stages import STAGES
+from luthier.serve.spec import ServeSpec
+
+DOCS = Path(__file__).parent
+MARKED = re.compile(r"(<!-- generated: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+COLUMNS = 100
+NOTE = "Written by `docs/generate.py` from the code (`make fix`); change it there.\n"
+SPECS: dict[str, type[BaseModel]] = {
+    **{name: stage.spec_class() for name, stage in STAGES.items()},
+    "serve": ServeSpec,
+    "task": TaskSpec,
+    "hold_out": HoldOutSpec,
+}
+
+
+def table(heads: Sequence[str], lines: Iterator[Sequence[str]]) -> str:
+    """Give a Markdown table; a bar inside a cell is escaped."""
+    rows = [heads, ["---"] * len(heads), *lines]
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |\n" for row in rows)
+
+
+def settings(name: str) -> str:
+    """Give the table of a spec's settings."""
+    lines = (
+        (f"`{field.key}`", field.type, f"`{field.default}`" if field.default else "", field.about)
+        for field in fields(SPECS[name])
+    )
+    return table(("key", "value", "default", "meaning"), lines)
+
+
+def metrics() -> str:
+    """Give the table of metrics."""
+    lines = (
+        (f"`{name}`", row.label, "higher" if row.higher_is_better else "lower", row.needs.replace("_", " "))
+        for name, row in METRICS.items()
+    )
+    return table(("name", "what it is", "better is", "needs"), lines)
+
+
+def tasks() -> str:
+    """Give the table of shipped tasks."""
+    found = ((name, read_task(find_task(name))) for name in shipped_tasks())
+    lines = (
+        (f"`{name}`", task.title, ", ".join(task.metrics), str(task.max_tokens), _limits(task)) for name, task in found
+    )
+    return table(("task", "title", "metrics", "most new tokens", "most rows by tag"), lines)
+
+
+def _limits(task: TaskSpec) -> str:
+    return ", ".join(f"{tag} {count}" for tag, count in task.limits.items()) or "all"
+
+
+def sources() -> str:
+    """Give the table of sources and the settings each heeds."""
+    lines = ((f"`{name}:`", ", ".join(f"`{key}`" for key in row.heeds) or "none") for name, row in SOURCES.items())
+    return table(("prefix", "settings it heeds besides `source`"), lines)
+
+
+def error_kinds() -> str:
+    """Give the table of errors with what the shell sees."""
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, LuthierError)]
+    lines = ((f"`{kind.__name__}`", _first(kind), str(EXIT_STATUS.get(kind, 1))) for kind in kinds[1:])
+    return table(("error", "what it means", "exit status"), lines)
+
+
+def events() -> str:
+    """Give the table of events with their fields."""
+    lines = (
+        (f"`{name}`", _first(kind), ", ".join(f"`{part.name}`" for part in parts(kind)))
+        for name, kind in event.KINDS.items()
+    )
+    return table(("event", "what it tells", "fields"), lines)
+
+
+def stages() -> str:
+    """Give the table of stages: what each takes and makes."""
+    lines = (
+        (
+            f"`{name}`",
+            stage.about,
+            ", ".join(f"{role} (`{row.kind}`)" for role, row in stage.takes.items()) or "nothing",
+        )
+        for name, stage in STAGES.items()
+    )
+    return table(("stage", "what it does", "takes"), lines)
+
+
+def _first(kind: type[Any]) -> str:
+    return str(kind.__doc__).strip().partition("\n")[0]
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    **{f"settings-{name}": lambda name=name: settings(name) for name in SPECS},  # type: ignore[misc]
+    "metrics": metrics,
+    "tasks": tasks,
+    "sources": sources,
+    "errors": error_kinds,
+    "events": events,
+    "stages": stages,
+}
+
+
+def reference() -> dict[str, str]:
+    """Give the pages that are generated whole: name -> text."""
+    about = {
+        **{
+            name: f"`luthier {name}`, or the step `{name}` of a recipe. See [{name}](../stages/{name}.md)."
+            for name in STAGES
+        },
+        "serve": "`luthier serve`. See [serve](../stages/serve.md).",
+        "task": "A task file of `evaluate`. See [evaluate](../stages/evaluate.md).",
+        "hold_out": "Below `split.hold_out` of `prepare`. See [prepare](../stages/prepare.md).",
+    }
+    specs = "".join(f"\n## {name}\n\n{about[name]}\n\n{settings(name)}" for name in SPECS)
+    commands = "".join(f"\n## luthier {name}\n\n```\n{help_of(name)}\n```\n" for name in (*STAGES, *WORDS))
+    return {
+        "settings.md": f"# Settings\n\n{NOTE}{specs}",
+        "commands.md": f"# Commands\n\n{NOTE}\n```\n{help_of()}\n```\n{commands}",
+        "events.md": f"# Events\n\n{NOTE}\nOne JSON object a line in `.luthier/runs/TIME-WORD/events.jsonl`; each also "
+        f"has `event` (its name) and `at` (seconds since 1970).\n\n{events()}",
+    }
+
+
+def help_of(name: str = "") -> str:
+    """Give what `luthier [NAME] --help` prints on a terminal of this width."""
+    top = click.Context(luthier, info_name="luthier", terminal_width=COLUMNS, max_content_width=COLUMNS)
+    command = luthier.get_command(top, name) if name else luthier
+    assert command
+    context = click.Context(
+        command,
+        info_name=name or "luthier",
+        parent=top if name else None,
+        terminal_width=COLUMNS,
+        max_content_width=COLUMNS,
+        help_option_names=["-h", "--help"],
+    )
+    lines = (line.rstrip() for line in command.get_help(context).splitlines())
+    return "\n".join(lines).replace("luthier [OPTIONS] COMMAND [ARGS]... ", "luthier ").strip()
+
+
+def pages() -> Iterator[tuple[Path, str]]:
+    """Give each page that holds something generated, as it should be."""
+    for name, text in reference().items():
+        yield DOCS / "reference" / name, text
+    for path in sorted(path for path in DOCS.rglob("*.md") if path.parent.name != "reference"):
+        text = path.read_text(encoding="utf-8")
+        if MARKED.search(text):
+            yield path, MARKED.sub(lambda found: f"{found[1]}{TABLES[found['name']]()}{found[3]}", text)
+
+
+def main() -> int:
+    """Give the exit status: 1 if something is stale and may not be written."""
+    is_check = sys.argv[1:] == ["--check"]
+    status = 0
+    for path, text in pages():
+        if path.exists() and path.read_text(encoding="utf-8") == text:
+            continue
+        if is_check:
+            print(f"{path.relative_to(DOCS.parent)} is stale")
+            status = 1
+        else:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
