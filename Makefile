@@ -28,6 +28,7 @@ check: setup
 	$(BIN)/mypy src tests
 
 fix: setup
+	$(BIN)/python docs/generate.py
 	$(BIN)/ruff check --fix src tests recipes bench
 	$(BIN)/ruff format src tests recipes bench
 

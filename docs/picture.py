@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.text import Text
 
 from luthier.cli.terminal import Terminal
-from luthier.event import from_json
+from luthier.event import Progress, from_json
 
-COLUMNS = 112
+COLUMNS = 128
 
 
 def main(events: Path, picture: Path, command: str) -> None:
@@ -24,7 +24,9 @@ def main(events: Path, picture: Path, command: str) -> None:
     console.print(Text.assemble(("$ ", "dim"), (command, "bold")))
     with Terminal(console) as terminal:
         for line in events.read_text(encoding="utf-8").splitlines():
-            terminal(from_json(line))
+            told = from_json(line)
+            if not isinstance(told, Progress):  # a live bar, gone when its work is done
+                terminal(told)
     picture.parent.mkdir(parents=True, exist_ok=True)
     picture.write_text(console.export_svg(title="luthier", unique_id="luthier"), encoding="utf-8")
 

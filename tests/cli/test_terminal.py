@@ -84,17 +84,21 @@ def test_on_a_terminal_another_piece_of_work_gets_another_bar() -> None:
     assert text.rstrip().endswith("done")
 
 
-def test_figures_before_and_after_are_one_table() -> None:
+def test_figures_before_and_after_are_one_table_for_each_tag() -> None:
     rows = [
         event.Compared("heldout", "rouge_l", 0.1, 0.25, 0.15, 0.1, 0.2, 100),
         event.Compared("heldout", "perplexity", 9.0, 3.0, 6.0, -1.0, 7.0, 100),
+        event.Compared("recall [again]", "rouge_l", 0.3, 0.2, -0.1, -0.2, -0.05, 20),
     ]
     lines = shown(*rows, event.Said("after")).splitlines()
-    assert lines[0].strip() == "before and after"
-    figures = [line.split("│") for line in lines if "heldout (100)" in line]
-    assert [[cell.strip() for cell in row[2:7]] for row in figures] == [
+    cells = [[cell.strip() for cell in line.split("│")[1:6]] or [line.strip()] for line in lines]
+    known = ("heldout: 100 rows", "recall [again]: 20 rows", "rouge_l", "perplexity")
+    assert [row for row in cells if row[0] in known] == [
+        ["heldout: 100 rows"],
         ["rouge_l", "0.1000", "0.2500", "+0.1500", "+0.1000 .. +0.2000"],
         ["perplexity", "9.0000", "3.0000", "+6.0000", "-1.0000 .. +7.0000"],
+        ["recall [again]: 20 rows"],
+        ["rouge_l", "0.3000", "0.2000", "-0.1000", "-0.2000 .. -0.0500"],
     ]
     assert lines[-1] == "after"
 

@@ -17,7 +17,7 @@ from luthier.cli.main import WORDS
 from luthier.recipe.stages import STAGES
 
 RUN_PAGES = [page for page in pages() if any(b.language in ("bash", "python") and not b.not_run for b in blocks(page))]
-NOT_RUN_COUNT = 8
+NOT_RUN_COUNT = 5
 """Blocks that are shown only; each says why. Raise it only for what no test can run (make, a real model)."""
 LINK = re.compile(r"(?<!`)!?\[[^\]]*\]\(([^)\s]+)\)")
 HAN = re.compile("[\u4e00-\u9fff]")
@@ -36,7 +36,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
     # one thread: the tiny model's sums are too small to share, and other tests run beside
     variables = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "100", "PYTHONDONTWRITEBYTECODE": "1"}
     server = subprocess.Popen(
-        [sys.executable, Path(__file__).parent / "warm_words.py", door],
+        [sys.executable, str(Path(__file__).parent / "warm_words.py"), str(door)],
         env=variables,
         stdout=subprocess.PIPE,
         text=True,
@@ -73,7 +73,7 @@ def test_a_page_runs_from_top_to_bottom_and_prints_what_it_shows(
 def test_few_blocks_are_not_run_and_each_says_why() -> None:
     silent = [f"{name_of(page)}:{b.line}: {b.not_run}" for page in pages() for b in blocks(page) if b.not_run]
     assert len(silent) == NOT_RUN_COUNT, "\n".join(silent)
-    allowed = re.compile(r"make |the real model|the hub|a person|another terminal")
+    allowed = re.compile(r"make |the real model")
     assert [line for line in silent if not allowed.search(line)] == []
 
 
@@ -116,7 +116,7 @@ def test_every_stage_has_a_page_and_every_word_is_in_the_reference() -> None:
 
 
 def test_generated_pages_and_tables_are_fresh() -> None:
-    command = [sys.executable, REPOSITORY / "docs" / "generate.py", "--check"]
+    command = [sys.executable, str(REPOSITORY / "docs" / "generate.py"), "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, ""), f"run `make fix`: {done.stdout}{done.stderr}"
 
@@ -126,7 +126,3 @@ def test_decisions_are_short_and_numbered() -> None:
     assert [record.name[:4] for record in records] == [f"{number:04}" for number in range(1, len(records) + 1)]
     assert len(records) >= 8
     assert [record.name for record in records if len(record.read_text(encoding="utf-8").splitlines()) > 30] == []
-
-
-def test_the_guide_for_whoever_comes_next_fits_on_one_page() -> None:
-    assert len((REPOSITORY / "AGENTS.md").read_text(encoding="utf-8").splitlines()) <= 60

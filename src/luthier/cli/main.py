@@ -1,5 +1,6 @@
 """`luthier`: a command for each stage, and the words that are no stage; nothing heavy loads before it is needed."""
 
+import os
 import sys
 from importlib import import_module
 
@@ -59,6 +60,7 @@ def luthier(context: click.Context, project: str) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; errors become three lines on stderr and an exit status."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that spin starve each other on a shared machine
     try:
         luthier.main(arguments, prog_name="luthier", standalone_mode=False)
     except LuthierError as error:

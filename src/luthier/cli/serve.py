@@ -8,7 +8,7 @@ from rich.console import Console
 from luthier.artifact.store import Store
 from luthier.cli.fields import field_lines
 from luthier.cli.telling import telling
-from luthier.engine.ports import ChatModel
+from luthier.engine.ports import ChatModel, Sampling
 from luthier.errors import KindError, SpecError
 from luthier.recipe.openers import base_of, open_artifact, open_named
 from luthier.spec import make
@@ -54,6 +54,7 @@ def _chat(
     system: str | None,
     side_by_side: bool,
     dtype: str,
+    max_tokens: int,
 ) -> None:
     """Talk to the released model (or another) in the terminal; with QUESTION, or text on stdin, answer it and end."""
     from luthier.cli.chat import chat, compare
@@ -62,11 +63,12 @@ def _chat(
         raise SpecError("--compare and --url exclude each other", where="command line", mend="leave one out")
     store = Store(project)
     console = Console(stderr=True, highlight=False)
+    sampling = Sampling(max_tokens=max_tokens)
     if side_by_side:
-        compare(_pair(store, name, dtype), question, system=system, console=console)
+        compare(_pair(store, name, dtype), question, system=system, console=console, sampling=sampling)
     else:
         model = _remote(url, name) if url else open_named(store, name, dtype=dtype)
-        chat(model, question, system=system, console=console)
+        chat(model, question, system=system, console=console, sampling=sampling)
 
 
 def _remote(url: str, name: str | None) -> ChatModel:
@@ -112,6 +114,13 @@ chat_command = click.Command(
             ["--url"], metavar="URL", help="Ask an OpenAI API instead, for instance http://127.0.0.1:8000/v1."
         ),
         click.Option(["--system"], metavar="TEXT", help="A system prompt."),
+        click.Option(
+            ["--max-tokens"],
+            type=click.IntRange(min=1),
+            default=512,
+            show_default=True,
+            help="The longest answer: a small model may not find its end.",
+        ),
         click.Option(["--compare", "side_by_side"], is_flag=True, help="Show base and tuned model side by side."),
         DTYPE,
     ],

@@ -99,7 +99,7 @@ class Terminal:
         rows, self._compared = self._compared, []
         if not rows:
             return
-        table = Table(title=f"{rows[0].tag}: {rows[0].rows} rows", title_justify="left", header_style="bold")
+        table = Table(title=f"{escape(rows[0].tag)}: {rows[0].rows} rows", title_justify="left", header_style="bold")
         for name in ("metric", "before", "after", "gain", "95 % interval"):
             table.add_column(name, justify="left" if name == "metric" else "right", no_wrap=True)
         for row in rows:
