@@ -3,6 +3,7 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 BIN := .venv/bin
 READY := .venv/.ready
+CODE := src tests recipes bench docs
 
 .PHONY: demo test setup fix check journey bench gpu clean
 .DELETE_ON_ERROR:
@@ -22,15 +23,15 @@ demo: setup
 	$(BIN)/python recipes/demo.py
 
 check: setup
-	$(BIN)/ruff check src tests recipes bench
-	$(BIN)/ruff format --check src tests recipes bench
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/mypy src tests
+	$(BIN)/mypy $(CODE)
 
 fix: setup
 	$(BIN)/python docs/generate.py
-	$(BIN)/ruff check --fix src tests recipes bench
-	$(BIN)/ruff format src tests recipes bench
+	$(BIN)/ruff check --fix $(CODE)
+	$(BIN)/ruff format $(CODE)
 
 test: check
 	$(BIN)/pytest -n 2

@@ -1,4 +1,4 @@
-"""Run a recipe in children that are killed at random moments: `killed_runs.py RECIPE PROJECT KILLS`.
+"""Run a recipe in children that are killed at random moments: `killed_runs.py RECIPE FOLDER KILLS`.
 
 Modules are loaded once, before the first fork, so that a kill falls into the work and not into the imports; the
 parent computes nothing, so a child starts with no thread pool of its parent's. The last line printed is JSON.
@@ -22,26 +22,43 @@ from luthier.recipe.load import load_recipe
 from luthier.recipe.run import run
 
 
-def main(recipe: Path, root: Path, kills: int) -> dict[str, int]:
-    """Give how many children were killed before their end, and after how many all was whole."""
+def main(recipe: Path, folder: Path, kills: int) -> dict[str, object]:
+    """Kill so many runs. Gives how many were, in how many projects, and the last project's folder, not yet finished.
+
+    A run that ends before its moment has come leaves a finished project: the next one begins another.
+    """
     draw = random.Random(11)
-    store = Store(root)
-    killed = whole = 0
-    for _ in range(kills):
-        child = os.fork()
-        if child == 0:
-            try:
-                run(load_recipe(recipe), store, hush)
-            finally:
-                os._exit(0)
-        time.sleep(draw.uniform(0.05, 1.5))
+    begun = time.monotonic()
+    _wait(_start(recipe, folder / "timed"))
+    whole_seconds = time.monotonic() - begun
+    killed = projects = 0
+    while killed < kills and projects <= kills:
+        project = folder / str(projects)
+        child = _start(recipe, project)
+        time.sleep(draw.uniform(0, whole_seconds))
         os.kill(child, signal.SIGKILL)
-        _, status = os.waitpid(child, 0)
-        killed += os.WIFSIGNALED(status)
+        was_killed = _wait(child)
+        killed += was_killed
+        projects += not was_killed
+        store = Store(project)
         for card in store.cards():
             store.verify(store.find(card.id))
-        whole += 1
-    return {"killed": killed, "whole_after_each": whole}
+    return {"killed": killed, "projects": projects, "project": str(folder / str(projects))}
+
+
+def _start(recipe: Path, project: Path) -> int:
+    child = os.fork()
+    if child == 0:
+        try:
+            run(load_recipe(recipe), Store(project), hush)
+        finally:
+            os._exit(0)
+    return child
+
+
+def _wait(child: int) -> bool:
+    """Whether it was killed."""
+    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
 
 
 if __name__ == "__main__":

@@ -23,9 +23,11 @@ def _trained(steps: int) -> tuple[dict[str, nn.Parameter], torch.optim.Optimizer
 
 def _write(folder: Path, step: int, steps: int = 3) -> Path:
     named, optimizer = _trained(steps)
-    return checkpoint.write(
-        folder, step, lambda place: (place / "weights").write_bytes(b"w" * 100), optimizer, named, {"threads": 2}
-    )
+
+    def save(place: Path) -> None:
+        (place / "weights").write_bytes(b"w" * 100)
+
+    return checkpoint.write(folder, step, save, optimizer, named, {"threads": 2})
 
 
 def test_optimizer_and_random_state_come_back_bit_for_bit(tmp_path: Path) -> None:

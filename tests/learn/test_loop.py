@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from luthier.errors import DataError, RoomError, Stopped
@@ -151,7 +152,7 @@ def test_a_full_disk_while_saving_is_told_and_the_older_checkpoint_stays(
     whole = _course(tmp_path / "whole", rows)
     expected = learn(whole, settings, hush)
     calls: list[Path] = []
-    original = checkpoint.save_file
+    original = save_file
 
     def fill(tensors: dict[str, Tensor], path: Path) -> None:
         calls.append(path)
