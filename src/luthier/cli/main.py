@@ -60,7 +60,9 @@ def luthier(context: click.Context, project: str) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; errors become three lines on stderr and an exit status."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that spin starve each other on a shared machine
+    # threads of GNU OpenMP spin 300,000 times before they sleep and starve their neighbours on a busy machine; 10,000
+    # cost a quiet one nothing, while sleeping at once costs it a quarter (docs/experiments.md)
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     try:
         luthier.main(arguments, prog_name="luthier", standalone_mode=False)
     except LuthierError as error:
