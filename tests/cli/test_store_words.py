@@ -91,7 +91,7 @@ def test_show_leads_from_the_release_down_to_the_raw_rows(
     assert depth["release"] < depth["adapter"] < depth["examples"]
     assert f"rows {ROWS}" in text
     assert text.count("as above") == 1
-    for part in ("learn.rate: 0.5", "rows.kept [all]: 3", "luthier 0."):
+    for part in ("learn: rate 0.5", "kept [all] 3", "luthier 0."):
         assert part in text
     assert "empty" not in text
     assert "x" * 157 + "..." in text

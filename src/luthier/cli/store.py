@@ -87,10 +87,12 @@ def _tree(store: Store, card: Card, seen: set[str]) -> Tree:
         tree.add("[dim]as above[/]")
         return tree
     seen.add(card.id)
-    for title, values in (("spec", card.spec), ("choices", card.choices), ("figures", card.figures)):
-        lines = [f"{escape(key)}: {escape(_short(value))}" for key, value in _flat(values)]
+    # figures copied from an input stand there
+    figures = {name: value for name, value in card.figures.items() if name not in card.inputs}
+    for title, values in (("spec", card.spec), ("choices", card.choices), ("figures", figures)):
+        lines = list(_lines(values))
         if lines:
-            tree.add(f"[cyan]{title}[/]\n" + "\n".join(lines))
+            tree.add(f"[cyan]{title}[/]\n" + escape("\n".join(lines)))
     versions = " ".join(f"{name} {version}" for name, version in card.versions.items())
     tree.add(f"[dim]{escape(versions)} · {escape(card.machine)} · commit {card.commit[:12] or '-'}[/]")
     for role, name in card.inputs.items():
@@ -105,14 +107,28 @@ def _tree(store: Store, card: Card, seen: set[str]) -> Tree:
     return tree
 
 
-def _flat(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+def _lines(values: Mapping[str, Any], indent: str = "") -> Iterator[str]:
+    """Nested plain data as lines: what holds only plain values stands on one, what is empty on none."""
     for key, value in values.items():
-        if isinstance(value, dict) and value:
-            yield from _flat(value, f"{before}{key}.")
-        elif value not in (None, "", [], {}):
-            yield f"{before}{key}", value
+        name = f"{indent}{key or '(untagged)'}"
+        if value in (None, "", [], {}):
+            continue
+        if isinstance(value, list) and len(_short(value)) > 80:
+            yield f"{name}:"
+            yield from (f"{indent}  - {_short(inner)}" for inner in value)
+        elif isinstance(value, dict) and any(isinstance(inner, dict | list) for inner in value.values()):
+            yield f"{name}:"
+            yield from _lines(value, indent + "  ")
+        else:
+            yield f"{name}: {_short(value)}"
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key or '(untagged)'} {_short(inner)}" for key, inner in value.items())
+    if isinstance(value, float):
+        return f"{value:.5g}"
+    if isinstance(value, list):
+        return ", ".join(_short(inner) for inner in value)
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 160 else f"{text[:157]}..."

@@ -62,7 +62,7 @@ def _place(rest: str) -> Path:
     raise FetchError(
         f"{rest!r} {what}",
         where=str(place),
-        mend="give the folder of a model; a model of the hub is written owner/name",
+        mend="give the folder of a model (of the hub: owner/name); rows need no fetching: luthier prepare FILE",
     )
 
 

@@ -65,6 +65,8 @@ def resolve(source: str) -> tuple[Source, str]:
 
 
 def _nearest(source: str, known: list[str]) -> str:
+    if source.lower().removesuffix(".gz").endswith((".csv", ".tsv", ".json", ".jsonl")):
+        return f"rows in a file need no fetching: luthier prepare {source}"
     prefix, colon, rest = source.partition(":")
     near = difflib.get_close_matches(prefix, known, n=1)
     if colon and near:
