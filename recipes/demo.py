@@ -3,8 +3,10 @@
 Run it with `make demo`. It works in the folder it is called from; a second run makes nothing anew.
 """
 
+import inspect
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,11 +17,13 @@ from openai import OpenAI
 LUTHIER = (sys.executable, "-m", "luthier")
 RECIPE = Path(__file__).parent / "stdlib.yaml"
 QUESTION = "What does `textwrap.dedent(text)` do?"
+ASKED = textwrap.dedent
 
 
 def main() -> int:
     """Give the exit status."""
     begun = time.monotonic()
+    summary = str(inspect.getdoc(ASKED)).splitlines()[0]
     done = subprocess.run([*LUTHIER, "run", str(RECIPE)], check=False)
     if done.returncode:
         return done.returncode
@@ -28,7 +32,10 @@ def main() -> int:
         client = OpenAI(base_url=url, api_key="none")
         model = client.models.list().data[0].id
         answer = client.chat.completions.create(model=model, messages=[{"role": "user", "content": QUESTION}])
-        print(f"\n{model} was asked over HTTP:\n  {QUESTION}\nand answered:\n  {answer.choices[0].message.content}\n")
+        print(f"\n{model} was asked over HTTP:\n  {QUESTION}\nand answered:\n  {answer.choices[0].message.content}")
+        print(
+            f"(Its documentation begins: {summary!r} A model this small learns the form and the wording, not the library.)\n"
+        )
     luthier = Path(sys.executable).with_name("luthier")
     print(f"""What to type next:
   {luthier} show                     the release, and all it was made from, down to the raw rows

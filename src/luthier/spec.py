@@ -148,7 +148,7 @@ def _copy(value: Any) -> Any:
     return [_copy(inner) for inner in value] if isinstance(value, list) else value
 
 
-SUBJECT = re.compile(r"^(Value error, |(Input|String|List|Tuple|Dictionary) )")
+SUBJECT = re.compile(r"^(Value error, |(Input|Value|String|List|Tuple|Dictionary) )")
 """How a message of pydantic begins; the key is named before it."""
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d{1,2}")
 """What YAML 1.1 takes for text where a person means a number: 1e-4. A longer exponent is rather a commit's hash."""

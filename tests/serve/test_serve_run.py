@@ -5,6 +5,7 @@ import re
 import signal
 import socket
 import threading
+import time
 from typing import Any
 
 import httpx
@@ -89,7 +90,10 @@ def test_a_host_that_is_none_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("models", "what", "mend"),
-    [([], "no model to serve", "--model ID"), ([Script(), Script()], "two models are called 'script'", "its own name")],
+    [
+        ([], "no model to serve", "--model ID"),
+        ([Script(), Script()], "two models are called 'script'", "name each model once"),
+    ],
     ids=["none", "twins"],
 )
 def test_models_without_a_name_of_their_own_are_refused(models: list[Script], what: str, mend: str) -> None:
@@ -99,7 +103,38 @@ def test_models_without_a_name_of_their_own_are_refused(models: list[Script], wh
     assert mend in caught.value.mend
 
 
-def test_a_running_answer_does_not_hold_up_the_end(told: list[Event]) -> None:
+def test_who_waits_when_the_server_stops_gets_an_error_object(told: list[Event]) -> None:
+    script = Script(("a",) * 3000, seconds_per_piece=0.01)
+    replies: list[httpx.Response] = []
+
+    def tell(event: Event) -> None:
+        told.append(event)
+        if isinstance(event, Said) and event.text.startswith("stop it"):
+            asking.start()
+            stopping.start()
+
+    def ask() -> None:
+        url = next(event.text for event in told if isinstance(event, Said)).rpartition(" ")[2]
+        body = {"model": "script", "messages": [{"role": "user", "content": "a"}]}
+        replies.append(httpx.post(f"{url}/chat/completions", json=body, timeout=20))
+
+    def stop() -> None:
+        while not script.asked:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    asking, stopping = threading.Thread(target=ask), threading.Thread(target=stop)
+    serve(ServeSpec(port=0, shutdown_seconds=0), [script], tell)
+    asking.join()
+    [reply] = replies
+    assert reply.status_code == 503
+    assert reply.json()["error"]["type"] == "server_error"
+    assert "ask again" in reply.json()["error"]["message"]
+
+
+def test_a_running_answer_does_not_hold_up_the_end_and_is_no_fault(
+    told: list[Event], capsys: pytest.CaptureFixture[str]
+) -> None:
     script = Script(("a",) * 3000, seconds_per_piece=0.01)
 
     def tell(event: Event) -> None:
@@ -112,12 +147,19 @@ def test_a_running_answer_does_not_hold_up_the_end(told: list[Event]) -> None:
         url = text.rpartition(" ")[2]
         body = {"model": "script", "messages": [{"role": "user", "content": "a"}], "stream": True}
         with httpx.Client() as client, client.stream("POST", f"{url}/chat/completions", json=body) as reply:
-            next(reply.iter_lines())
+            lines = reply.iter_lines()  # kept: httpx closes the connection with it
+            next(lines)
             os.kill(os.getpid(), signal.SIGTERM)
             script.ended.wait(10)
 
     thread = threading.Thread(target=leave_in_the_middle)
-    serve(ServeSpec(port=0, shutdown_seconds=0.5), [script], tell)
+    serve(ServeSpec(port=0, shutdown_seconds=1), [script], tell)
     thread.join()
     assert script.ended.wait(10)
     assert script.said < 1000
+    [warned] = [event for event in told if isinstance(event, Warned)]
+    assert (warned.what, warned.mend) == (
+        "running answers were cut off after 1 s",
+        "raise shutdown_seconds to let them end",
+    )
+    assert capsys.readouterr().err == ""

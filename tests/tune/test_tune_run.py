@@ -1,13 +1,14 @@
 """The stage: what it tells, what it leaves, what it refuses."""
 
 import json
+import signal
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from luthier.artifact.store import Artifact, Store
-from luthier.errors import KindError, SpecError
+from luthier.errors import KindError, SpecError, Stopped
 from luthier.event import Chose, Counted, Event, Step, hush
 from luthier.fetch.run import fetch
 from luthier.fetch.spec import FetchSpec
@@ -113,6 +114,25 @@ def test_a_target_no_layer_answers_to_is_refused_and_leaves_nothing(
         tune(TuneSpec(adapter=AdapterSpec(targets=("wqkv",))), tiny_model, tiny_data, store, hush)
     assert "q_proj" in caught.value.mend
     assert store.cards() == []
+
+
+def test_beginning_anew_throws_old_checkpoints_away_every_time(
+    short_run: TuneSpec, tiny_model: Artifact, tiny_data: Artifact, store: Store
+) -> None:
+    steps: list[int] = []
+
+    def stop(told: Event) -> None:
+        if isinstance(told, Step):
+            steps.append(told.step)
+            signal.raise_signal(signal.SIGINT)
+
+    for _ in range(3):
+        with pytest.raises(Stopped) as caught:
+            tune(short_run, tiny_model, tiny_data, store, stop, start="fresh")
+        assert "without --fresh" in caught.value.mend
+    assert steps == [1, 1, 1]
+    (checkpoints,) = store.work.glob("adapter-*/checkpoints")
+    assert [found.name for found in checkpoints.iterdir()] == ["step-000001"]
 
 
 def test_the_adapter_changes_what_the_model_says(adapter: tuple[Artifact, list[Event]], tiny_model: Artifact) -> None:

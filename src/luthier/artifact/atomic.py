@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-
 from luthier.errors import RoomError
 
 
@@ -69,7 +67,7 @@ def no_room(path: Path) -> Iterator[None]:
     """Turn 'no space left' and 'quota exceeded' into a RoomError that names the place."""
     try:
         yield
-    except (OSError, SafetensorError) as error:
+    except Exception as error:  # libraries in Rust raise kinds of their own: SafetensorError, plain Exception
         number = _error_number(error)
         if number not in (errno.ENOSPC, errno.EDQUOT):
             raise
@@ -80,8 +78,8 @@ def no_room(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _error_number(error: OSError | SafetensorError) -> int | None:
-    """Give the system's number of an error; safetensors only writes it into its text: `... (os error 28)`."""
+def _error_number(error: Exception) -> int | None:
+    """Give the system's number of an error; safetensors and tokenizers write it into its text: `... (os error 28)`."""
     if isinstance(error, OSError):
         return error.errno
     found = re.search(r"\(os error (\d+)\)", str(error))

@@ -79,7 +79,11 @@ class Store:
                 tell(Skipped(order.stage, order.id, str(place)))
                 return made
             tell(Started(order.stage, order.id))
-            seconds = self._build(order, build, place)
+            try:
+                seconds = self._build(order, build, place)
+            except BaseException:  # half an artifact helps nobody, and it may be what filled the disk
+                shutil.rmtree(self.work / order.id / "out", ignore_errors=True)
+                raise
         tell(Made(order.stage, order.id, str(place), seconds))
         return made
 

@@ -60,6 +60,10 @@ def _switch(store: Store, given: Mapping[str, Any], has_settings: bool) -> bool:
 
     if not (given["rollback"] or given["promote"]):
         return False
+    if has_settings or (given["rollback"] and given["promote"]):
+        raise SpecError(
+            "--rollback, --promote and settings exclude each other", where="command line", mend="give one of them"
+        )
     with telling(store, "release") as tell:
         name = rollback(store, tell) if given["rollback"] else promote(store, given["promote"], tell)
     if name:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 from pydantic_core import PydanticUndefined
 
 from luthier.spec import Spec
@@ -61,6 +61,7 @@ NAMES: dict[Any, str] = {
     int: "whole number",
     float: "number",
     str: "text",
+    SecretStr: "text",
     bool: "true | false",
     type(None): "nothing",
     Any: "anything",

@@ -61,6 +61,9 @@ def _chat(
 
     if side_by_side and url:
         raise SpecError("--compare and --url exclude each other", where="command line", mend="leave one out")
+    if url and dtype != "auto":
+        mend = "leave --dtype out, or give it to the server (luthier serve --dtype)"
+        raise SpecError(f"--dtype {dtype} cannot reach a model behind --url", where="command line", mend=mend)
     store = Store(project)
     console = Console(stderr=True, highlight=False)
     sampling = Sampling(max_tokens=max_tokens)

@@ -48,7 +48,7 @@ def stage_command(name: str) -> click.Command:
     def callback(project: str, /, settings: tuple[str, ...], file: Path | None, **given: Any) -> None:
         store = Store(project)
         use = {role: given.pop(f"use_{role}") for role in stage.takes}
-        if extra.instead and extra.instead(store, given, bool(settings or file)):
+        if extra.instead and extra.instead(store, given, bool(settings or file or any(use.values()))):
             return
         _run(name, store, _assignments(stage, settings), file, use, extra, given)
 

@@ -12,6 +12,7 @@ from luthier.evaluate.shipped import find_task
 from luthier.evaluate.spec import EvaluateSpec
 from luthier.event import Tell, Warned
 from luthier.measure.task import fingerprint, read_task
+from luthier.model.machine import choose_device, choose_dtype
 
 VERSION = 1
 
@@ -44,7 +45,9 @@ def evaluate(
 
         return compare_models(spec, task, base, tuned, data, out, work, open_model, tell)
 
-    return store.make(Order("scores", "evaluate", VERSION, spec.model_dump(mode="json"), inputs), build, tell)
+    device = choose_device().value  # as `open_model` chooses: answers in bfloat16 are not those in float32
+    choices = {"device": device, "dtype": choose_dtype(device).value}
+    return store.make(Order("scores", "evaluate", VERSION, spec.model_dump(mode="json"), inputs, choices), build, tell)
 
 
 def _check_lineage(base: Artifact, tuned: Artifact, data: Artifact, tell: Tell) -> None:

@@ -109,7 +109,7 @@ def learn(course: Course[Row], settings: Settings, tell: Tell) -> list[dict[str,
                 raise Stopped(
                     f"stopped after step {done} of {steps}; everything up to it is saved",
                     where=str(course.work),
-                    mend="run the same command again: it goes on from there",
+                    mend="run the same command again (without --fresh): it goes on from there",
                 )
     _write_history(course.work, history)
     return history

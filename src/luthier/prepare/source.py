@@ -87,10 +87,10 @@ def _bytes(source: Source) -> IO[bytes]:
 
 
 def _encoding(head: bytes, encoding: str, source: Source, tell: Tell) -> str:
-    if encoding != "auto":
+    if encoding != "auto" and codecs.lookup(encoding).name != "utf-8":
         return encoding
     for mark, name in MARKS.items():
-        if head.startswith(mark):
+        if head.startswith(mark) and (encoding == "auto" or mark == codecs.BOM_UTF8):
             tell(Chose("encoding", name, why=f"{source.label} begins with its byte order mark"))
             return name
     return "utf-8"

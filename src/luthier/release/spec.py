@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from luthier.errors import SpecError
 from luthier.release.rule import parse
@@ -17,10 +17,15 @@ def _check(rule: str) -> str:
     return rule
 
 
+def _listed(value: object) -> object:
+    """One rule is a list of one."""
+    return (value,) if isinstance(value, str) else value
+
+
 class ReleaseSpec(Spec):
     """What a tuned model must have shown before it is released."""
 
-    gate: Annotated[tuple[Annotated[str, AfterValidator(_check)], ...], Field(min_length=1)]
+    gate: Annotated[tuple[Annotated[str, AfterValidator(_check)], ...], BeforeValidator(_listed), Field(min_length=1)]
     """Rules that must all hold, such as `rouge_l.after >= 0.30` or `perplexity.after <= 0.8 * perplexity.before`.
     Names are [tag.]metric.(before | after | gain | gain.low | gain.high); without a tag the held-out rows are meant."""
 

@@ -26,6 +26,8 @@ DRAINED_TIMES = 16
 """A body that is too long is read (and thrown away) up to so many times the limit: a client that is still sending
 would see a broken pipe instead of the answer."""
 
+STOPPING = RefusedError("the server is stopping", where="the server", mend="ask again when it is back", status=503)
+
 Said = AsyncGenerator[tuple[int, Piece], None]
 
 
@@ -89,6 +91,8 @@ def _routes(spec: ServeSpec, queues: Mapping[str, Queue], tell: Tell) -> APIRout
             response = await _unless_gone(request, _respond(_find(queues, asked.model), asked, tell))
         except ClientDisconnect:
             response = None
+        except asyncio.CancelledError:  # the server was told to stop, and this answer took too long to begin
+            return JSONResponse(to_plain(STOPPING), STOPPING.status)
         except Exception as error:  # whatever it is, the client gets an error object
             return _failed(error, tell)
         return response or Response(status_code=499)  # the client has left: nobody reads this

@@ -1,9 +1,11 @@
 """Serve models over HTTP until told to stop."""
 
 import json
+import logging
 import signal
 import socket
 import threading
+from asyncio import CancelledError
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -31,10 +33,10 @@ def serve(spec: ServeSpec, models: Sequence[ChatModel], tell: Tell) -> None:
             build_app(spec, models, tell),
             log_level="warning",
             access_log=False,
-            timeout_graceful_shutdown=round(spec.shutdown_seconds),
+            timeout_graceful_shutdown=spec.shutdown_seconds,
         )
         _introduce(spec, listener.getsockname()[1], models, tell)
-        with _stoppable():
+        with _stoppable(), _cut_answers_told(spec.shutdown_seconds, tell):
             uvicorn.Server(config).run(sockets=[listener])
     finally:
         listener.close()
@@ -46,7 +48,11 @@ def _check_names(models: Sequence[ChatModel]) -> None:
         raise ServeError("there is no model to serve", where="key models", mend="release one, or give --model ID")
     double = next((name for name in names if names.count(name) > 1), None)
     if double is not None:
-        raise ServeError(f"two models are called {double!r}", where="key models", mend="give each its own name")
+        raise ServeError(
+            f"two models are called {double!r}",
+            where="key models",
+            mend="name each model once, or serve them from two servers",
+        )
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -81,7 +87,11 @@ def _introduce(spec: ServeSpec, port: int, models: Sequence[ChatModel], tell: Te
         drawn = ", ".join(f"{key} {value:g}" for key, value in model.defaults.items() if isinstance(value, int | float))
         tell(Said(f"serving {model.name} at {url}"))
         if drawn:
-            tell(Said(f"unless a request says otherwise: {drawn} (the model's generation_config.json)"))
+            tell(
+                Said(
+                    f"unless a request says otherwise: {drawn} (generation_config.json; greedy where it does not draw)"
+                )
+            )
     tell(Said(f"at most {spec.max_tokens or 'as many as fit'} new tokens, unless a request says otherwise"))
     body = {"model": models[0].name, "messages": [{"role": "user", "content": "Hello"}]}
     key = " -H 'Authorization: Bearer KEY'" if spec.api_keys else ""
@@ -102,3 +112,23 @@ def _stoppable() -> Iterator[None]:
     finally:
         for kind, handler in zip(kinds, before, strict=True):
             signal.signal(kind, handler)
+
+
+@contextmanager
+def _cut_answers_told(seconds: int, tell: Tell) -> Iterator[None]:
+    """uvicorn prints the trace of every answer which the end of serving cuts off; here that is one warning."""
+
+    def keep(record: logging.LogRecord) -> bool:
+        if record.exc_info and isinstance(record.exc_info[1], CancelledError):
+            return False
+        if record.msg.startswith("Cancel %s running"):
+            tell(Warned(f"running answers were cut off after {seconds} s", "raise shutdown_seconds to let them end"))
+            return False
+        return True
+
+    log = logging.getLogger("uvicorn.error")
+    log.addFilter(keep)
+    try:
+        yield
+    finally:
+        log.removeFilter(keep)

@@ -28,5 +28,5 @@ class ServeSpec(Spec):
     api_keys: tuple[SecretStr, ...] = ()
     """Keys of which a request must bring one (`Authorization: Bearer KEY`); none: everybody may ask."""
 
-    shutdown_seconds: Annotated[float, Field(ge=0)] = 5.0
+    shutdown_seconds: Annotated[int, Field(ge=0)] = 5
     """How long running answers may go on after the server was asked to stop, in seconds."""

@@ -1,5 +1,6 @@
 """`tune`: a model and examples in, an adapter out."""
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -63,4 +64,4 @@ def _prepare_start(start: Start, checkpoints: Path) -> None:
         )
     if start == "fresh":
         for old in found:
-            old.rename(old.with_name(f"old-{old.name}"))
+            shutil.rmtree(old)

@@ -2,12 +2,19 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from luthier.spec import Spec
 
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Seed = Annotated[int, Field(ge=0, lt=1 << 63)]
+"""What both torch and numpy take."""
+
+
+def _names(value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+    """One form for one name and for a list of one, so that both give the same artifact."""
+    return (value,) if isinstance(value, str) and value != "all-linear" else value
 
 
 class AdapterSpec(Spec):
@@ -21,8 +28,8 @@ class AdapterSpec(Spec):
     """Scale: the adapter's output is multiplied by alpha / r."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the adapter's inputs that are dropped while training."""
-    targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
-    """Names of the linear layers that get one; all-linear: every one but the head."""
+    targets: Annotated[str | tuple[str, ...], AfterValidator(_names), Field(min_length=1)] = "all-linear"
+    """Names of the linear layers that get one, such as q_proj; all-linear: every one but the head."""
 
     @property
     def scale_alpha(self) -> float:
@@ -40,7 +47,7 @@ class LearnSpec(Spec):
     warmup_share: Share = 0.03
     """Share of the steps over which the rate rises from 0."""
     epochs: Annotated[float, Field(gt=0)] = 1.0
-    """How often each row is seen."""
+    """How often each row is seen; part of an epoch is rounded up to whole steps."""
     rows_per_step: Positive = 8
     """Rows whose gradients are added up before the weights change."""
     tokens_per_pass: Positive = 4096
@@ -75,5 +82,5 @@ class TuneSpec(Spec):
     """Where it is computed."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Format of frozen weights and activations; the adapter is float32 always."""
-    seed: int = 0
+    seed: Seed = 0
     """Draws the adapter's start and the order of the rows."""
