@@ -33,9 +33,8 @@ def main() -> int:
         model = client.models.list().data[0].id
         answer = client.chat.completions.create(model=model, messages=[{"role": "user", "content": QUESTION}])
         print(f"\n{model} was asked over HTTP:\n  {QUESTION}\nand answered:\n  {answer.choices[0].message.content}")
-        print(
-            f"(Its documentation begins: {summary!r} A model this small learns the form and the wording, not the library.)\n"
-        )
+        print(f"(Its documentation begins: {summary!r}")
+        print("A model this small learns the form and the wording, not the whole library.)\n")
     luthier = Path(sys.executable).with_name("luthier")
     print(f"""What to type next:
   {luthier} show                     the release, and all it was made from, down to the raw rows
