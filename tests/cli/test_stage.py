@@ -10,9 +10,10 @@ from luthier.artifact.order import Kind, Order
 from luthier.artifact.store import Artifact, Store
 from luthier.cli.fields import field_lines
 from luthier.cli.main import main
+from luthier.cli.stage import _inputs
 from luthier.cli.telling import telling
 from luthier.errors import Stopped
-from luthier.event import Chose, Failed, Started, from_json, hush
+from luthier.event import Chose, Event, Failed, Started, from_json, hush
 from luthier.recipe.stages import STAGES
 
 Caught = pytest.CaptureFixture[str]
@@ -123,9 +124,9 @@ def test_nothing_to_look_at_is_told(project: str, capsys: Caught) -> None:
 
 def test_a_missing_input_names_the_option(project: str, capsys: Caught) -> None:
     assert refused(capsys, "--project", project, "tune") == [
-        f"error: there is no model in {project}",
-        "  where: --model",
-        "  mend:  make one first, or give --model ID",
+        f"error: nothing of the kind 'examples' is in {project}",
+        "  where: --data",
+        "  mend:  make one first, or give --data ID",
     ]
 
 
@@ -231,3 +232,34 @@ def test_a_spec_file_that_is_missing_is_told(project: str, capsys: Caught, tmp_p
     error, _, mend = refused(capsys, "--project", project, "tune", "--spec", str(tmp_path / "tune.yaml"))
     assert error == f"error: there is no file {str(tmp_path / 'tune.yaml')!r}"
     assert mend == "  mend:  give the path of a YAML file that exists"
+
+
+def test_what_is_not_named_is_what_the_newest_was_made_from(store: Store) -> None:
+    old, _ = made(store, "model", number=1), made(store, "rows")
+    data = made(store, "examples", {"model": old.id})
+    adapter = made(store, "adapter", {"model": old.id, "data": data.id})
+    made(store, "model", number=2)
+    told: list[Event] = []
+    needed = {role: row.kind for role, row in STAGES["evaluate"].takes.items()}
+    found = _inputs(store, needed, dict.fromkeys(needed), told.append)
+    assert {role: artifact.id for role, artifact in found.items()} == {
+        "base": old.id,
+        "tuned": adapter.id,
+        "data": data.id,
+    }
+    reasons = {event.what: event.why for event in told if isinstance(event, Chose)}
+    assert reasons["base"] == f"{adapter.id} was made from it; --base ID takes another"
+    assert reasons["tuned"].startswith("the newest adapter here")
+
+
+def test_a_stage_alone_checks_memory_before_it_begins(
+    tiny_store: Store, tiny_data: Artifact, capsys: Caught, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("luthier.model.machine.free_memory_bytes", lambda: 1_000_000)
+    before = [card.id for card in tiny_store.cards()]
+    words = ("tune", "--data", tiny_data.id, "device=cpu", "dtype=float32", "seed=77")
+    error, where, mend = refused(capsys, "--project", str(tiny_store.root), *words)[-3:]
+    assert "needs about" in error
+    assert where == "  where: this machine"
+    assert "lower learn.tokens_per_pass" in mend
+    assert [card.id for card in tiny_store.cards()] == before

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 Kind = Literal["model", "rows", "examples", "adapter", "scores", "release"]
 KINDS: tuple[str, ...] = get_args(Kind)
+"""Each is made from those before it."""
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,18 @@ from typing import Any
 
 import click
 
+from luthier.artifact.order import KINDS
 from luthier.artifact.store import Artifact, Store
 from luthier.cli.extra import EXTRAS, Extra
 from luthier.cli.fields import field_lines
 from luthier.cli.telling import telling
 from luthier.errors import SpecError
-from luthier.event import Chose, Tell
+from luthier.event import Chose, Tell, hush
 from luthier.recipe.call import call_stage
+from luthier.recipe.check import ROOM, Planned, check_room
+from luthier.recipe.load import Step
 from luthier.recipe.stages import STAGES, Stage
-from luthier.spec import make
+from luthier.spec import Spec, make
 
 
 class StageCommand(click.Command):
@@ -68,12 +71,13 @@ def _run(
 ) -> None:
     stage = STAGES[name]
     spec = make(stage.spec_class(), assignments, file)
+    more = extra.arguments(given)
     with telling(store, name) as tell:
-        inputs = {
-            role: _input(store, role, wanted.kind, use[role], tell) if use[role] or wanted.wanted(spec) else None
-            for role, wanted in stage.takes.items()
-        }
-        made = call_stage(stage, spec, inputs, store, tell, **extra.arguments(given))
+        needed = {role: row.kind for role, row in stage.takes.items() if use[role] or row.wanted(spec)}
+        found = _inputs(store, needed, use, tell)
+        inputs = {role: found.get(role) for role in stage.takes}
+        _check_room(name, spec, inputs, store)
+        made = call_stage(stage, spec, inputs, store, tell, **more)
     if extra.afterwards:
         extra.afterwards(made, inputs, given)
     click.echo(made.id)
@@ -91,15 +95,35 @@ def _assignments(stage: Stage, settings: tuple[str, ...]) -> list[str]:
     return assignments
 
 
-def _input(store: Store, role: str, kind: str, name: str | None, tell: Tell) -> Artifact:
-    if name:
-        return store.find(name, kind)
+def _inputs(store: Store, needed: Mapping[str, str], use: Mapping[str, str | None], tell: Tell) -> dict[str, Artifact]:
+    """Find each role's artifact: the one given, else the one the others were made from, else the newest."""
+    found = {role: store.find(name, kind) for role, kind in needed.items() if (name := use[role])}
+    # what is made last names what it was made from
+    for role in sorted(needed.keys() - found.keys(), key=lambda role: -KINDS.index(needed[role])):
+        found[role] = _choose(store, role, needed[role], list(found.values()), tell)
+    return found
+
+
+def _choose(store: Store, role: str, kind: str, others: list[Artifact], tell: Tell) -> Artifact:
+    for other in others:
+        for name in other.order.inputs.values():
+            if name.startswith(f"{kind}-"):
+                tell(Chose(role, name, f"{other.id} was made from it; --{role} ID takes another"))
+                return store.find(name, kind)
     newest = store.newest(kind)
     if newest is None:
         raise SpecError(
-            f"there is no {kind} in {store.root}",
+            f"nothing of the kind {kind!r} is in {store.root}",
             where=f"--{role}",
             mend=f"make one first, or give --{role} ID",
         )
     tell(Chose(role, newest.id, f"the newest {kind} here; --{role} ID takes another"))
     return newest
+
+
+def _check_room(name: str, spec: Spec, inputs: dict[str, Artifact | None], store: Store) -> None:
+    """Raise RoomError before the long run, not after, where memory or disk will not do."""
+    if name not in ROOM:
+        return
+    planned = call_stage(STAGES[name], spec, inputs, Store(store.root, dry=True), hush)
+    check_room(Planned(Step(name, name, spec, {}, "command line"), planned, inputs), store)

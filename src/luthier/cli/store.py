@@ -11,7 +11,7 @@ from rich.tree import Tree
 from luthier import sidecar
 from luthier.artifact.card import Card, to_plain
 from luthier.artifact.order import KINDS
-from luthier.artifact.released import current
+from luthier.artifact.released import current, history, standing
 from luthier.artifact.store import Store
 from luthier.cli.stdout import stdout, table
 from luthier.errors import StoreError
@@ -57,9 +57,9 @@ def show_command(project: str, name: str | None, as_json: bool) -> None:
 def remove_command(project: str, names: tuple[str, ...]) -> None:
     """Remove artifacts, in the given order; refused for what others were made from, or what is released."""
     store = Store(project)
-    served = current(store)
+    released = tuple(standing(history(store)))  # those a rollback may come back to as well
     for name in names:
-        removed = store.remove(name, released=(served,) if served else ())
+        removed = store.remove(name, released=released)
         click.echo(f"removed {removed.id}")
 
 
