@@ -14,7 +14,7 @@ from luthier.spec import make
     ("assignments", "what", "where", "mend"),
     [
         (["split.train=0.5"], "split is", "key split", "shares that sum to 1; train + dev + test is 0.6"),
-        (["form=sharegpt"], "form is 'sharegpt'", "form=sharegpt", "'alpaca', 'messages', 'conversations'"),
+        (["form=sharegpt"], "form is 'sharegpt'", "form=sharegpt", "'alpaca', 'conversations', 'messages'"),
         (["encoding=gbk2"], "encoding is 'gbk2'", "encoding=gbk2", "gb18030"),
         (["columns.user=title"], "columns is", "key columns", "both columns, user and assistant"),
         (["form=columns"], "the spec is", "command line", "columns.user and columns.assistant"),
