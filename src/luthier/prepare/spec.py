@@ -137,7 +137,8 @@ class LimitSpec(Spec):
     """Test examples; None: all."""
 
 
-PERSONAL = ("email", "phone", "id_card", "bank_card", "ip")
+Personal = Literal["email", "phone", "id_card", "bank_card", "ip"]
+PERSONAL: tuple[Personal, ...] = ("email", "phone", "id_card", "bank_card", "ip")
 
 
 class CleanSpec(Spec):
@@ -159,7 +160,7 @@ class CleanSpec(Spec):
     """Longest row that is kept, all its texts together; None: any."""
     personal: Literal["keep", "mask", "drop"] = "keep"
     """Personal data: put a name of its kind in its place (`[email]`), or leave the row out."""
-    personal_kinds: tuple[Literal["email", "phone", "id_card", "bank_card", "ip"], ...] = PERSONAL
+    personal_kinds: tuple[Personal, ...] = PERSONAL
     """Which personal data; numbers of identity and bank cards count only where their check digit is right."""
     blocklist: str | None = None
     """File of words and phrases, one a line, `re:` before a pattern."""
