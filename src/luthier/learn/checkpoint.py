@@ -17,9 +17,12 @@ from torch import Tensor, nn
 
 from luthier.artifact import atomic
 from luthier.event import Tell, Warned
+from luthier.learn.optimizer import Optimizers
 
 STATE = "state.json"
 OPTIMIZER = "optimizer.safetensors"
+COUNT = "count."
+"""Before the name of what an optimizer remembers as a plain number."""
 Named = Mapping[str, nn.Parameter]
 
 
@@ -40,7 +43,7 @@ def write(
     folder: Path,
     step: int,
     save: Callable[[Path], None],
-    optimizer: torch.optim.Optimizer,
+    optimizers: Optimizers,
     named: Named,
     facts: Mapping[str, Any],
 ) -> Path:
@@ -52,7 +55,7 @@ def write(
             shutil.rmtree(old, ignore_errors=True)
         temporary.mkdir(parents=True)
         save(temporary)
-        save_file(_tensors(optimizer, named), temporary / OPTIMIZER)
+        save_file(_tensors(optimizers, named), temporary / OPTIMIZER)
         sums = {path.name: atomic.sha256(path) for path in sorted(temporary.iterdir())}
         for name in sums:
             atomic.sync(temporary / name)
@@ -82,25 +85,35 @@ def newest(folder: Path, tell: Tell) -> Checkpoint | None:
     return None
 
 
-def restore(checkpoint: Checkpoint, optimizer: torch.optim.Optimizer, named: Named) -> None:
-    """Put optimizer and random states back, bit for bit. The weights are the caller's to load."""
+def restore(checkpoint: Checkpoint, optimizers: Optimizers, named: Named) -> None:
+    """Put optimizers and random states back, bit for bit. The weights are the caller's to load."""
     tensors = load_file(checkpoint.folder / OPTIMIZER)
     torch.random.set_rng_state(tensors.pop("random.cpu"))
     for name in [name for name in tensors if name.startswith("random.cuda.")]:
         torch.cuda.set_rng_state(tensors.pop(name), int(name.rpartition(".")[2]))
+    states: dict[str, dict[str, Tensor | int]] = {}
     for full, tensor in tensors.items():
         kind, _, name = full.partition(":")
-        parameter = named[name]
-        # AdamW counts its steps on the CPU
-        optimizer.state[parameter][kind] = tensor if kind == "step" else tensor.to(parameter.device)
+        states.setdefault(name, {})[kind.removeprefix(COUNT)] = _placed(kind, tensor, named[name])
+    for name, state in states.items():
+        optimizers.remember(named[name], state)
 
 
-def _tensors(optimizer: torch.optim.Optimizer, named: Named) -> dict[str, Tensor]:
+def _placed(kind: str, tensor: Tensor, parameter: nn.Parameter) -> Tensor | int:
+    if kind.startswith(COUNT):
+        return int(tensor)
+    return tensor if kind == "step" else tensor.to(parameter.device)  # torch counts its steps on the CPU
+
+
+def _tensors(optimizers: Optimizers, named: Named) -> dict[str, Tensor]:
     tensors = {"random.cpu": torch.random.get_rng_state()}
     if torch.cuda.is_available():
         states = torch.cuda.get_rng_state_all()
         tensors.update({f"random.cuda.{index}": state for index, state in enumerate(states)})
     for name, parameter in named.items():
-        for kind, value in optimizer.state.get(parameter, {}).items():
-            tensors[f"{kind}:{name}"] = value.detach().cpu().contiguous()
+        for kind, value in optimizers.state_of(parameter).items():
+            if isinstance(value, Tensor):
+                tensors[f"{kind}:{name}"] = value.detach().cpu().clone()  # some share a table; safetensors wants own
+            else:
+                tensors[f"{COUNT}{kind}:{name}"] = torch.tensor(value)
     return tensors

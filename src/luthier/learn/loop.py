@@ -26,6 +26,7 @@ from luthier.event import Chose, Tell
 from luthier.event import Step as StepEvent
 from luthier.learn import checkpoint
 from luthier.learn.objective import Objective, Row
+from luthier.learn.optimizer import Optimizers, open_optimizers
 from luthier.learn.schedule import rate_at
 
 HISTORY = "history.jsonl"
@@ -46,6 +47,11 @@ class Settings:
     dev_every_steps: int
     save_every_steps: int
     keep_checkpoints: int
+    optimizer: str = "adamw"
+
+
+def _whole(name: str) -> float:
+    return 1.0
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,8 @@ class Course(Generic[Row]):
     work: Path
     facts: Mapping[str, Any]
     """Choices that bear on bits; a checkpoint carries them."""
+    rate_share: Callable[[str], float] = _whole
+    """Gives a parameter's part of the rate, by its name."""
 
 
 def learn(course: Course[Row], settings: Settings, tell: Tell) -> list[dict[str, float]]:
@@ -74,21 +82,20 @@ def learn(course: Course[Row], settings: Settings, tell: Tell) -> list[dict[str,
     """
     steps_per_epoch = math.ceil(len(course.rows) / settings.rows_per_step)
     steps = max(1, math.ceil(settings.epochs * steps_per_epoch))
-    optimizer = torch.optim.AdamW(list(course.named.values()), lr=settings.rate, weight_decay=settings.weight_decay)
-    begun, history = _go_on(course, optimizer, tell)
+    optimizers = open_optimizers(
+        settings.optimizer, course.named, decay=settings.weight_decay, shares=course.rate_share
+    )
+    begun, history = _go_on(course, optimizers, tell)
     clock = _Clock(steps - begun)
     with _stoppable() as stop_asked:
         for step in range(begun, steps):
             epoch, place = divmod(step, steps_per_epoch)
             rows = _rows_of(course.rows, epoch, place, settings)
             rate = rate_at(step, steps, settings.rate, math.ceil(steps * settings.warmup_share), settings.schedule)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
             loss = _gradient(course, rows, step)
             grad_norm = float(torch.nn.utils.clip_grad_norm_(course.named.values(), settings.clip_norm))
             _check_number(loss, grad_norm, step, rows)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+            optimizers.step(rate)
             done = step + 1
             line = {
                 "step": done,
@@ -104,7 +111,7 @@ def learn(course: Course[Row], settings: Settings, tell: Tell) -> list[dict[str,
             tell(StepEvent(done, steps, line["epoch"], loss, grad_norm, rate, speed, left, line.get("dev_loss")))
             stopping = bool(stop_asked) and done < steps
             if stopping or (done % settings.save_every_steps == 0 and done < steps):
-                _save(course, settings, optimizer, history)
+                _save(course, settings, optimizers, history)
             if stopping:
                 raise Stopped(
                     f"stopped after step {done} of {steps}; everything up to it is saved",
@@ -156,24 +163,22 @@ def _check_number(loss: float, grad_norm: float, step: int, rows: Sequence[Row])
         )
 
 
-def _go_on(course: Course[Row], optimizer: torch.optim.Optimizer, tell: Tell) -> tuple[int, list[dict[str, float]]]:
+def _go_on(course: Course[Row], optimizers: Optimizers, tell: Tell) -> tuple[int, list[dict[str, float]]]:
     """Load the newest whole checkpoint, if there is one: the steps done, and their history."""
     found = checkpoint.newest(course.work / "checkpoints", tell)
     if found is None:
         return 0, []
     course.load(found.folder)
-    checkpoint.restore(found, optimizer, course.named)
+    checkpoint.restore(found, optimizers, course.named)
     lines = (course.work / HISTORY).read_text(encoding="utf-8").splitlines()
     tell(Chose("start", f"step {found.step + 1}", f"checkpoint {found.folder.name} found"))
     return found.step, [json.loads(line) for line in lines[: found.step]]
 
 
-def _save(
-    course: Course[Row], settings: Settings, optimizer: torch.optim.Optimizer, history: list[dict[str, float]]
-) -> None:
+def _save(course: Course[Row], settings: Settings, optimizers: Optimizers, history: list[dict[str, float]]) -> None:
     _write_history(course.work, history)  # first: a checkpoint never lacks its history
     folder = course.work / "checkpoints"
-    checkpoint.write(folder, len(history), course.save, optimizer, course.named, course.facts)
+    checkpoint.write(folder, len(history), course.save, optimizers, course.named, course.facts)
     checkpoint.rotate(folder, settings.keep_checkpoints)
 
 

@@ -8,6 +8,9 @@ SHAPES: dict[str, Callable[[float], float]] = {
     "linear": lambda share: 1.0 - share,
     # Loshchilov and Hutter 2016, arXiv:1608.03983, equation 5 with one cycle
     "cosine": lambda share: 0.5 * (1.0 + math.cos(math.pi * share)),
+    # warm-up, stable, decay: Hu et al. 2024, arXiv:2404.06395, with the last fifth falling as 1 - sqrt
+    # (Haegele et al. 2024, arXiv:2405.18392, section 3)
+    "wsd": lambda share: 1.0 if share < 0.8 else 1.0 - math.sqrt((share - 0.8) / 0.2),
 }
 """Name -> share of the peak rate, from the share of the steps after warm-up that are done, in [0, 1)."""
 
