@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from luthier.errors import DataError, RoomError, Stopped
-from luthier.event import Event, Step, hush
+from luthier.event import Chose, Event, Step, hush
 from luthier.learn import checkpoint
 from luthier.learn.loop import Course, Settings, learn
 from luthier.learn.objective import Objective
@@ -126,7 +126,7 @@ def test_dev_loss_is_told_when_due_and_at_the_end_and_changes_nothing(tmp_path: 
 def test_a_loss_that_is_no_number_stops_the_run_with_a_mend(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="the loss is nan") as caught:
         learn(_course(tmp_path, [1.0, math.nan]), SETTINGS, hush)
-    assert caught.value.where == "step 1, 2 rows"
+    assert caught.value.where in ("step 1, 2 rows: row 1, row 2", "step 1, 2 rows: row 2, row 1")
     assert "lower learn.rate" in caught.value.mend
 
 
@@ -180,3 +180,31 @@ def test_sigterm_saves_and_stops(tmp_path: Path) -> None:
         learn(_course(tmp_path, [0.0] * 20), SETTINGS, press)
     assert caught.value.where == str(tmp_path)
     assert (tmp_path / "checkpoints" / "step-000003" / "state.json").exists()
+
+
+def test_the_best_weights_come_out_where_asked(tmp_path: Path) -> None:
+    # the weight walks from 0 towards 10 at 0.1 a step and is nearest to the dev row 0.5 after 5 steps
+    rows = [10.0] * 40
+    settings = replace(SETTINGS, dev_every_steps=1, keep_best=True)
+    course = _course(tmp_path / "best", rows, dev=[0.5])
+    history = learn(course, settings, hush)
+    losses = [line["dev_loss"] for line in history]
+    assert losses.index(min(losses)) == 4
+    assert course.named["weight"].item() == pytest.approx(0.5, abs=0.02)
+    last = _course(tmp_path / "last", rows, dev=[0.5])
+    learn(last, replace(settings, keep_best=False), hush)
+    assert last.named["weight"].item() > 1.5
+
+
+def test_a_run_whose_dev_loss_gets_no_better_stops_early_and_says_so(tmp_path: Path) -> None:
+    told: list[Event] = []
+    settings = replace(SETTINGS, dev_every_steps=1, stop_after_worse=3)
+    history = learn(_course(tmp_path, [10.0] * 40, dev=[0.5]), settings, told.append)
+    assert len(history) == 8  # the best at step 5, then three that are worse
+    assert any(isinstance(event, Chose) and event.value == "step 8 of 20" for event in told)
+
+
+def test_the_callers_figures_stand_in_the_first_line_and_with_each_dev_loss(tmp_path: Path) -> None:
+    course = replace(_course(tmp_path, [1.0] * 10, dev=[1.0]), look=lambda: {"general_loss": 2.0})
+    history = learn(course, SETTINGS, hush)
+    assert [line["step"] for line in history if "general_loss" in line] == [1, 2, 4, 5]

@@ -65,6 +65,21 @@ def write(
     return place
 
 
+def write_weights(place: Path, step: int, save: Callable[[Path], None]) -> None:
+    """Write the weights of a step alone, whole or not at all, in the place of those of an earlier one."""
+    temporary = place.with_name(f".{place.name}")
+    with atomic.no_room(place):
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        save(temporary)
+        for path in temporary.iterdir():
+            atomic.sync(path)
+        atomic.write_json(temporary / STATE, {"step": step})
+        shutil.rmtree(place, ignore_errors=True)  # a kill between here and the rename: the step is taken again
+        os.rename(temporary, place)
+        atomic.sync(place.parent)
+
+
 def rotate(folder: Path, keep: int) -> None:
     """Remove all but the newest `keep` checkpoints."""
     for old in sorted(folder.glob("step-*"))[:-keep]:

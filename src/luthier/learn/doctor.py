@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-from luthier.event import Tell, Warned
+from luthier.event import Tell, Warned, hush
 
 Line = Mapping[str, float]
 History = Sequence[Line]
@@ -15,6 +15,7 @@ History = Sequence[Line]
 SETTLED_STEPS = 20
 """Before so many steps, losses and gradients say little: warm-up, and rows of different kinds."""
 WINDOW = 10
+LOOKS_BACK = 1000
 
 
 @dataclass(frozen=True)
@@ -143,14 +144,25 @@ class Doctor:
     """Finding -> the step at which it was told."""
 
     def look(self, history: History) -> None:
-        """Look at the history so far, its last line new."""
+        """Look at the history so far, its last line new; past a hundred steps only at every tenth."""
+        step = int(history[-1]["step"])
+        if step > 100 and step % 10 and step != self.steps:
+            return
+        # the beginning and the recent past: a look must not cost more the longer a run is
+        seen = history if len(history) <= LOOKS_BACK else [*history[:WINDOW], *history[-LOOKS_BACK:]]
         for name, rule in RULES.items():
             if name in self.said or len(history) < rule.from_step:
                 continue
-            advice = rule.look(history, self.steps)
+            advice = rule.look(seen, self.steps)
             if advice is not None:
-                self.said[name] = int(history[-1]["step"])
-                self.tell(Warned(f"step {self.said[name]}: {advice.what}", advice.mend))
+                self.said[name] = step
+                self.tell(Warned(f"step {step}: {advice.what}", advice.mend))
+
+    def recall(self, history: History) -> None:
+        """Remember what was told before a stop, so that it is not told again."""
+        silent = Doctor(self.steps, hush, self.said)
+        for count in range(1, len(history) + 1):
+            silent.look(history[:count])
 
 
 def _smoothed(lines: History) -> float:

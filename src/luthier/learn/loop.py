@@ -7,14 +7,9 @@ checkpoint or follows from the settings, so a resumed run gives the losses a str
 
 import json
 import math
-import signal
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any, Generic
 
 import numpy as np
@@ -25,11 +20,15 @@ from luthier.errors import DataError, Stopped
 from luthier.event import Chose, Tell
 from luthier.event import Step as StepEvent
 from luthier.learn import checkpoint
+from luthier.learn.clock import Clock
+from luthier.learn.doctor import Doctor, History
 from luthier.learn.objective import Objective, Row
 from luthier.learn.optimizer import Optimizers, open_optimizers
 from luthier.learn.schedule import rate_at
+from luthier.learn.stop import stoppable
 
 HISTORY = "history.jsonl"
+BEST = "best"
 
 
 @dataclass(frozen=True)
@@ -48,10 +47,22 @@ class Settings:
     save_every_steps: int
     keep_checkpoints: int
     optimizer: str = "adamw"
+    keep_best: bool = False
+    """Whether the weights of the step with the lowest dev loss are those that come out."""
+    stop_after_worse: int | None = None
+    """Stop once the dev loss was so many times in a row no better than its lowest."""
 
 
 def _whole(name: str) -> float:
     return 1.0
+
+
+def _numbered(row: int) -> str:
+    return f"row {row + 1}"
+
+
+def _nothing(step: int, steps: int) -> None:
+    return None
 
 
 @dataclass(frozen=True)
@@ -72,6 +83,12 @@ class Course(Generic[Row]):
     """Choices that bear on bits; a checkpoint carries them."""
     rate_share: Callable[[str], float] = _whole
     """Gives a parameter's part of the rate, by its name."""
+    label: Callable[[int], str] = _numbered
+    """Names a row in errors, by its place in `rows`: file and line."""
+    look: Callable[[], Mapping[str, float]] = dict
+    """More figures for the history, taken with each dev loss and once before the first step."""
+    before_step: Callable[[int, int], None] = _nothing
+    """Called with (step, steps) once the gradient is there, before the weights change."""
 
 
 def learn(course: Course[Row], settings: Settings, tell: Tell) -> list[dict[str, float]]:
@@ -86,40 +103,94 @@ def learn(course: Course[Row], settings: Settings, tell: Tell) -> list[dict[str,
         settings.optimizer, course.named, decay=settings.weight_decay, shares=course.rate_share
     )
     begun, history = _go_on(course, optimizers, tell)
-    clock = _Clock(steps - begun)
-    with _stoppable() as stop_asked:
+    doctor = Doctor(steps, tell)
+    doctor.recall(history)
+    clock = Clock(steps - begun)
+    first = dict(course.look()) if begun == 0 else {}
+    with stoppable() as stop_asked:
         for step in range(begun, steps):
-            epoch, place = divmod(step, steps_per_epoch)
-            rows = _rows_of(course.rows, epoch, place, settings)
-            rate = rate_at(step, steps, settings.rate, math.ceil(steps * settings.warmup_share), settings.schedule)
-            loss = _gradient(course, rows, step)
-            grad_norm = float(torch.nn.utils.clip_grad_norm_(course.named.values(), settings.clip_norm))
-            _check_number(loss, grad_norm, step, rows)
-            optimizers.step(rate)
-            done = step + 1
-            line = {
-                "step": done,
-                "epoch": round(done / steps_per_epoch, 4),
-                "loss": loss,
-                "grad_norm": grad_norm,
-                "rate": rate,
-            }
-            if course.dev_rows and (done % settings.dev_every_steps == 0 or done == steps):
-                line["dev_loss"] = dev_loss(course)
-            history.append(line)
+            indexes = _rows_of(len(course.rows), *divmod(step, steps_per_epoch), settings)
+            rows = [course.rows[index] for index in indexes]
+            line = {"step": step + 1, "epoch": round((step + 1) / steps_per_epoch, 4)}
+            line |= _step(course, settings, optimizers, step, steps, indexes)
+            if (step + 1) % settings.dev_every_steps == 0 or step + 1 == steps:
+                line |= _look(course, settings, history, step + 1)
+            history.append(line | (first if step == 0 else {}))
+            doctor.look(history)
             speed, left = clock.tick(course.objective.tokens(rows))
-            tell(StepEvent(done, steps, line["epoch"], loss, grad_norm, rate, speed, left, line.get("dev_loss")))
-            stopping = bool(stop_asked) and done < steps
-            if stopping or (done % settings.save_every_steps == 0 and done < steps):
+            tell(_event(line, steps, speed, left))
+            ended = step + 1 == steps or _is_stale(history, settings.stop_after_worse)
+            stopping = bool(stop_asked) and not ended
+            if stopping or ((step + 1) % settings.save_every_steps == 0 and not ended):
                 _save(course, settings, optimizers, history)
             if stopping:
                 raise Stopped(
-                    f"stopped after step {done} of {steps}; everything up to it is saved",
+                    f"stopped after step {step + 1} of {steps}; everything up to it is saved",
                     where=str(course.work),
                     mend="run the same command again (without --fresh): it goes on from there",
                 )
+            if ended:
+                break
     _write_history(course.work, history)
+    _finish(course, settings, history, steps, tell)
     return history
+
+
+def _step(
+    course: Course[Row], settings: Settings, optimizers: Optimizers, step: int, steps: int, indexes: Sequence[int]
+) -> dict[str, float]:
+    """Take one step. Gives its loss, its gradient's norm before clipping, and its rate."""
+    rate = rate_at(step, steps, settings.rate, math.ceil(steps * settings.warmup_share), settings.schedule)
+    loss = _gradient(course, [course.rows[index] for index in indexes], step)
+    grad_norm = float(torch.nn.utils.clip_grad_norm_(course.named.values(), settings.clip_norm))
+    _check_number(course, loss, grad_norm, step, indexes)
+    course.before_step(step, steps)
+    optimizers.step(rate)
+    return {"loss": loss, "grad_norm": grad_norm, "rate": rate}
+
+
+def _look(course: Course[Row], settings: Settings, history: History, step: int) -> dict[str, float]:
+    """Take the figures of the dev rows and those the caller wants; keep the weights if they are the best so far."""
+    figures = dict(course.look())
+    if not course.dev_rows:
+        return figures
+    figures["dev_loss"] = dev_loss(course)
+    best = min((line["dev_loss"] for line in history if "dev_loss" in line), default=math.inf)
+    if settings.keep_best and figures["dev_loss"] < best:
+        checkpoint.write_weights(course.work / BEST, step, course.save)
+    return figures
+
+
+def _is_stale(history: History, most: int | None) -> bool:
+    """Whether the last `most` dev losses were no lower than the lowest before them."""
+    losses = [line["dev_loss"] for line in history if "dev_loss" in line]
+    return most is not None and len(losses) > most and min(losses[-most:]) >= min(losses[:-most])
+
+
+def _finish(course: Course[Row], settings: Settings, history: History, steps: int, tell: Tell) -> None:
+    done = int(history[-1]["step"])
+    if done < steps:
+        tell(Chose("end", f"step {done} of {steps}", f"{settings.stop_after_worse} dev losses were no better"))
+    dev = [(line["dev_loss"], int(line["step"])) for line in history if "dev_loss" in line]
+    if settings.keep_best and dev:
+        loss, step = min(dev)
+        if step != done:
+            course.load(course.work / BEST)
+        tell(Chose("weights", f"those of step {step}", f"its dev loss, {loss:.4f}, is the lowest"))
+
+
+def _event(line: Mapping[str, float], steps: int, speed: float, left: float) -> StepEvent:
+    return StepEvent(
+        int(line["step"]),
+        steps,
+        line["epoch"],
+        line["loss"],
+        line["grad_norm"],
+        line["rate"],
+        speed,
+        left,
+        line.get("dev_loss"),
+    )
 
 
 def dev_loss(course: Course[Row]) -> float:
@@ -130,11 +201,11 @@ def dev_loss(course: Course[Row]) -> float:
     return total / max(1, objective.weight(course.dev_rows))
 
 
-def _rows_of(rows: Sequence[Row], epoch: int, place: int, settings: Settings) -> list[Row]:
+def _rows_of(count: int, epoch: int, place: int, settings: Settings) -> list[int]:
     """The rows of one step: each epoch is an order of its own, drawn from the seed, and holds every row once."""
-    order = np.random.default_rng([settings.seed, epoch]).permutation(len(rows))
+    order = np.random.default_rng([settings.seed, epoch]).permutation(count)
     begin = place * settings.rows_per_step
-    return [rows[index] for index in order[begin : begin + settings.rows_per_step]]
+    return [int(index) for index in order[begin : begin + settings.rows_per_step]]
 
 
 def _gradient(course: Course[Row], rows: Sequence[Row], step: int) -> float:
@@ -154,12 +225,14 @@ def _gradient(course: Course[Row], rows: Sequence[Row], step: int) -> float:
     return total
 
 
-def _check_number(loss: float, grad_norm: float, step: int, rows: Sequence[Row]) -> None:
+def _check_number(course: Course[Row], loss: float, grad_norm: float, step: int, indexes: Sequence[int]) -> None:
     if not (math.isfinite(loss) and math.isfinite(grad_norm)):
+        names = ", ".join(course.label(index) for index in indexes[:8]) + (" ..." if len(indexes) > 8 else "")
         raise DataError(
             f"the loss is {loss}, its gradient's norm {grad_norm}",
-            where=f"step {step + 1}, {len(rows)} rows",
-            mend="lower learn.rate, or compute in float32 (dtype=float32); what was saved before is kept",
+            where=f"step {step + 1}, {len(indexes)} rows: {names}",
+            mend="look at these rows, lower learn.rate, or compute in float32 (dtype=float32); "
+            "what was saved before is kept",
         )
 
 
@@ -184,40 +257,3 @@ def _save(course: Course[Row], settings: Settings, optimizers: Optimizers, histo
 
 def _write_history(work: Path, history: list[dict[str, float]]) -> None:
     atomic.write_text(work / HISTORY, "".join(json.dumps(line) + "\n" for line in history))
-
-
-class _Clock:
-    """Tokens a second over the last steps, and the seconds left."""
-
-    def __init__(self, steps: int) -> None:
-        self._left = steps
-        self._marks: list[tuple[float, int]] = [(time.monotonic(), 0)]
-
-    def tick(self, tokens: int) -> tuple[float, float]:
-        """One step is done. Gives (tokens per second, seconds left)."""
-        self._left -= 1
-        self._marks = [*self._marks[-20:], (time.monotonic(), tokens)]
-        seconds = max(1e-9, self._marks[-1][0] - self._marks[0][0])
-        counted = self._marks[1:]
-        return sum(count for _, count in counted) / seconds, seconds / len(counted) * self._left
-
-
-@contextmanager
-def _stoppable() -> Iterator[list[int]]:
-    """Let Ctrl-C and SIGTERM ask for a stop after the step; a second one stops at once."""
-    asked: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield asked  # only the main thread may take signals
-        return
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        if asked:
-            raise KeyboardInterrupt
-        asked.append(number)
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
