@@ -12,7 +12,7 @@ import pytest
 from luthier.artifact.store import Artifact, Store
 from luthier.errors import Stopped, StoreError
 from luthier.event import Chose, Event, Step, hush
-from luthier.learn import loop
+from luthier.learn import stop
 from luthier.tune.run import tune
 from luthier.tune.spec import TuneSpec
 
@@ -116,8 +116,8 @@ def test_fresh_begins_at_the_first_step(
 @pytest.mark.slow
 def test_a_second_signal_stops_at_once() -> None:
     program = (
-        "import os, signal\nfrom luthier.learn.loop import _stoppable\n"
-        "with _stoppable() as asked:\n"
+        "import os, signal\nfrom luthier.learn.stop import stoppable\n"
+        "with stoppable() as asked:\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n    print(len(asked), flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n    print('not reached')\n"
     )
@@ -131,7 +131,7 @@ def test_outside_the_main_thread_signals_are_left_alone() -> None:
 
     def look() -> None:
         before = signal.getsignal(signal.SIGINT)
-        with loop._stoppable() as asked:
+        with stop.stoppable() as asked:
             seen.extend([asked, signal.getsignal(signal.SIGINT) is before])
 
     thread = threading.Thread(target=look)
