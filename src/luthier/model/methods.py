@@ -198,7 +198,7 @@ def put_on(model: Any, kind: str, wishes: Wishes, seed: int) -> Any:
         with warnings.catch_warnings():  # peft 0.21 asks a name which transformers 5.23 calls old
             warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
             # its own patterns for experts that are one tensor, which these models may not have
-            warnings.filterwarnings("ignore", message=".*rank_pattern keys did not match.*")
+            warnings.filterwarnings("ignore", message=".*_pattern keys did not match.*")
             adapted = get_peft_model(model, config(model, wishes))
     finally:
         torch.random.set_rng_state(state)

@@ -21,6 +21,8 @@ FACT = np.dtype(
         ("characters", "<i4"),  # of all texts together
         ("answer", "<i4"),  # characters of what is learned
         ("flags", "<u4"),
+        ("opening", "<u4"),  # a hash of how the question begins: how diverse the rows are
+        ("reply", "<u4"),  # a hash of the answer: how many different ones there are
         ("batch", "<u4"),  # which batch of work holds the rendered row
         ("number", "<u4"),  # and which row of that batch it is
     ]
@@ -42,3 +44,7 @@ class Flag(IntFlag):
     DUPLICATE = 128  # another row has the same content
     NEAR_DUPLICATE = 256  # another row is nearly the same
     EXPANDED = 512  # one answer of a longer conversation
+    TEMPLATE_TEXT = 1024  # a marker of some chat template stands in a text
+    LANGUAGES_DIFFER = 2048  # the answer is in another script than the question
+    CJK = 4096  # what is learned is mostly Chinese, Japanese or Korean
+    DAMAGED = 8192  # characters that replace lost ones

@@ -1,117 +1,179 @@
-"""The files from outside: found, hashed, and opened as text of the right encoding."""
+"""The sources of rows: files by path, folder or pattern, data sets by name; each with what tells its content."""
 
-import codecs
 import difflib
-import gzip
-import io
-import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import glob
+import hashlib
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TextIO, cast
 
+from luthier.artifact import atomic
 from luthier.errors import DataError
-from luthier.event import Chose, Tell
 
-SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson")
-MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
-"""Byte order mark -> encoding."""
+LINE_SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".txt")
+SUFFIXES = (*LINE_SUFFIXES, ".parquet", ".arrow")
+PACKED = (".gz", ".zst")
+"""Suffixes that may follow those of LINE_SUFFIXES."""
+DATASET = "dataset:"
+NOT_ROWS = {
+    "card.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "package.json",
+    "config.json", "readme.txt", "license.txt", "licence.txt", "notice.txt", "requirements.txt", "mapping.txt",
+}  # fmt: skip
+"""Files that stand beside rows and hold none; named outright, they are read."""
+TEXT_END, LABELS_END = "_text.txt", "_labels.txt"
+"""Two files that belong together, line by line, as TweetEval keeps them (cardiffnlp/tweeteval)."""
+
+
+@dataclass(frozen=True)
+class DatasetName:
+    """What to read through `datasets`: a repository at one commit (or as the cache has it), or a local folder."""
+
+    name: str
+    config: str | None = None
+    split: str | None = None
+    revision: str | None = None
+    identity: str = ""
+    """What tells its content: `commit:...`, `cached:...` or `sha256:...`."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A file of rows; `label` is what errors and examples call it."""
+    """A file of rows, or a data set; `label` is what errors and examples call it."""
 
     path: Path
     label: str
+    classes: Path | None = None
+    """A file of classes, one a line, for the rows of a text file."""
+    dataset: DatasetName | None = None
+
+    @property
+    def packing(self) -> str:
+        """How it is packed: `.gz`, `.zst` or ''."""
+        name = self.label.lower()
+        return next((end for end in PACKED if name.endswith(end)), "")
 
     @property
     def suffix(self) -> str:
-        """What tells its format: the last suffix that is not .gz."""
-        name = self.label.lower().removesuffix(".gz")
-        return Path(name).suffix
+        """What tells its format: the last suffix that says nothing of packing; `dataset:` for a data set."""
+        if self.dataset is not None:
+            return DATASET
+        return Path(self.label.lower().removesuffix(self.packing)).suffix
+
+    @property
+    def names(self) -> Path | None:
+        """A file beside `classes` that gives their names: a number, a tab, a name on each line."""
+        path = None if self.classes is None else self.classes.with_name("mapping.txt")
+        return path if path is not None and path.is_file() else None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file that is read; none for a data set."""
+        if self.dataset is not None:
+            return ()
+        return tuple(path for path in (self.path, self.classes, self.names) if path is not None)
+
+    @property
+    def packed_bytes(self) -> int:
+        """What the files take on disk; 0 for a data set."""
+        return sum(path.stat().st_size for path in self.files)
+
+    def identity(self) -> str:
+        """Give what tells the content: `sha256:...` of the files, or what `datasets` knows the data set by."""
+        if self.dataset is not None:
+            return self.dataset.identity
+        sums = [atomic.sha256(path) for path in self.files]
+        return f"sha256:{sums[0] if len(sums) == 1 else hashlib.sha256(' '.join(sums).encode()).hexdigest()}"
 
 
 def find_sources(paths: Sequence[str]) -> list[Source]:
-    """Give the files named by a spec. Raises DataError for one that is missing, a folder, or of no known format."""
-    return [_find(Path(path), path) for path in paths]
+    """Give what a spec names: files, the files of folders and patterns in the order of their names, data sets.
+
+    Raises DataError for a path that leads to nothing, a file of no known format, or one that is named twice.
+    """
+    found = [source for path in paths for source in _find(path)]
+    known: dict[tuple[Path, DatasetName | None], str] = {}
+    for source in found:
+        key = (source.path.absolute(), source.dataset)
+        if key in known:
+            raise DataError(
+                f"{source.label!r} is named twice",
+                where=f"key source, {', '.join(paths)}",
+                mend=f"leave out one; it is {known[key]!r} too",
+            )
+        known[key] = source.label
+    return found
 
 
-def _find(path: Path, label: str) -> Source:
+def _find(label: str) -> list[Source]:
+    if label.startswith(DATASET):
+        from luthier.prepare.dataset import find_dataset  # loads datasets
+
+        return [Source(Path(label), label, dataset=find_dataset(label))]
+    path = Path(label)
+    if path.is_dir():
+        return _in_folder(path, label)
+    if not path.exists() and glob.has_magic(label):
+        return _matching(label)
+    return [_file(path, label)]
+
+
+def _in_folder(folder: Path, label: str) -> list[Source]:
+    """Give the files of rows in a folder and the folders in it; those of no known format are left aside."""
+    inside = sorted(Path(root, name) for root, _, names in os.walk(folder) for name in names)
+    wanted = [path for path in inside if not _is_hidden(path.relative_to(folder)) and _holds_rows(path)]
+    if not wanted:
+        raise DataError(
+            f"the folder {label!r} holds no files of rows", where=str(folder.absolute()), mend=f"put in {_formats()}"
+        )
+    return [_file(path, str(Path(label) / path.relative_to(folder))) for path in wanted]
+
+
+def _matching(pattern: str) -> list[Source]:
+    matches = sorted(glob.glob(pattern, recursive=True))
+    found = [_file(Path(match), match) for match in matches if Path(match).is_file() and _holds_rows(Path(match))]
+    if not found:
+        what = f"{len(matches)} files match {pattern!r}, none of them" if matches else f"no file matches {pattern!r},"
+        raise DataError(
+            f"{what} is a file of rows" if matches else what.rstrip(","),
+            where=str(Path(pattern).absolute()),
+            mend=f"give a pattern (seen from this folder) that matches {_formats()}",
+        )
+    return found
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith((".", "__")) for part in path.parts)
+
+
+def _holds_rows(path: Path) -> bool:
+    name = path.name.lower()
+    is_classes = name.endswith(LABELS_END) and path.with_name(name.removesuffix(LABELS_END) + TEXT_END).is_file()
+    return _is_known(Source(path, path.name)) and name not in NOT_ROWS and not is_classes
+
+
+def _is_known(source: Source) -> bool:
+    return source.suffix in (LINE_SUFFIXES if source.packing else SUFFIXES)
+
+
+def _file(path: Path, label: str) -> Source:
     source = Source(path, label)
     if not path.exists():
         beside = sorted(other.name for other in path.parent.iterdir()) if path.parent.is_dir() else []
         near = difflib.get_close_matches(path.name, beside, n=1)
         mend = f"did you mean {path.parent / near[0]}?" if near else "give the path of a file, seen from this folder"
         raise DataError(f"there is no file {label!r}", where=str(path.absolute()), mend=mend)
-    if path.is_dir():
-        raise DataError(f"{label!r} is a folder", where=str(path.absolute()), mend="name the files in it")
-    if source.suffix not in SUFFIXES:
+    if not _is_known(source):
         raise DataError(
             f"the format of {path.name!r} cannot be told from its name",
             where=str(path.absolute()),
-            mend=f"give a file that ends in {', '.join(SUFFIXES)} (each may be followed by .gz)",
+            mend=f"give {_formats()}",
         )
-    return source
+    if not path.name.endswith(TEXT_END):
+        return source
+    classes = path.with_name(path.name.removesuffix(TEXT_END) + LABELS_END)
+    return Source(path, label, classes if classes.is_file() else None)
 
 
-@contextmanager
-def opened(source: Source, encoding: str, tell: Tell) -> Iterator[TextIO]:
-    """Open a file as text, its line ends untouched.
-
-    Raises DataError if it is empty, is no whole gzip, or holds a byte that its encoding does not know.
-    """
-    try:
-        with _bytes(source) as raw:
-            head = cast(io.BufferedReader, raw).peek(4)
-            if not head:
-                raise DataError(
-                    "the file is empty", where=source.label, mend="put rows into it, or leave it out of source"
-                )
-            chosen = _encoding(head, encoding, source, tell)
-            with io.TextIOWrapper(raw, encoding=chosen, newline="") as text:
-                yield text
-    except UnicodeError as error:
-        raise _bad_byte(source, chosen, error) from None
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataError(
-            f"the gzip file cannot be read: {error}", where=source.label, mend="copy or download it again"
-        ) from None
-
-
-def _bytes(source: Source) -> IO[bytes]:
-    if source.label.lower().endswith(".gz"):
-        return cast(IO[bytes], gzip.open(source.path, "rb"))
-    return source.path.open("rb")
-
-
-def _encoding(head: bytes, encoding: str, source: Source, tell: Tell) -> str:
-    if encoding != "auto" and codecs.lookup(encoding).name != "utf-8":
-        return encoding
-    for mark, name in MARKS.items():
-        if head.startswith(mark) and (encoding == "auto" or mark == codecs.BOM_UTF8):
-            tell(Chose("encoding", name, why=f"{source.label} begins with its byte order mark"))
-            return name
-    return "utf-8"
-
-
-def _bad_byte(source: Source, encoding: str, error: UnicodeError) -> DataError:
-    """Find the first wrong byte anew: a stream's error counts from its own buffer, not from the file's beginning."""
-    with _bytes(source) as raw:
-        data = raw.read()
-    try:
-        # The mark itself is valid UTF-8; decoding with it keeps the offset true.
-        data.decode("utf-8" if encoding == "utf-8-sig" else encoding)
-        offset = len(data)
-    except UnicodeDecodeError as found:
-        offset = found.start
-    line = data[:offset].decode(encoding, errors="ignore").count("\n") + 1
-    value = f"{data[offset]:#04x}" if offset < len(data) else f"missing ({error})"
-    is_tried = encoding == "gb18030"
-    other = "encoding to what it was saved in" if is_tried else "encoding=gb18030 if its text is Chinese"
-    return DataError(
-        f"byte {offset} is {value}, which is not {encoding.removesuffix('-sig')}",
-        where=f"{source.label}:{line}",
-        mend=f"set {other}, or save the file as UTF-8",
-    )
+def _formats() -> str:
+    return f"a file that ends in {', '.join(LINE_SUFFIXES)} (each may be followed by .gz or .zst), .parquet or .arrow"
