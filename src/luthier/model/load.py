@@ -6,18 +6,27 @@ from pathlib import Path
 from typing import Any
 
 from luthier.errors import LuthierError, ModelError, ToolError
+from luthier.model.machine import DEVICES
+from luthier.model.quantized import keep_layout, quantization
 from luthier.model.template import read_config
 
 DTYPES = ("float32", "bfloat16", "float16")
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 WEIGHTS = "model.safetensors"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
+CHANGED_WEIGHTS = "changed.safetensors"
 
 
 def load_causal(
-    folder: Path, *, dtype: str, device: str, attention: str | None = None, trust_remote_code: bool = False
+    folder: Path,
+    *,
+    dtype: str,
+    device: str,
+    attention: str | None = None,
+    trust_remote_code: bool = False,
+    quantize: str = "none",
 ) -> Any:
-    """Load a causal language model, in evaluation mode.
+    """Load a causal language model, in evaluation mode; `quantize` (a row of `quantized.KINDS`) narrows its weights.
 
     `dtype` is one of `DTYPES`, `device` what torch calls it (`cpu`, `cuda`, `cuda:1`, `mps`), `attention` the name of
     an attention function transformers knows (None: its own choice). Code in the folder runs only if trusted.
@@ -33,6 +42,7 @@ def load_causal(
         raise ModelError(f"dtype is {dtype!r}", where=str(folder), mend=f"give one of {', '.join(DTYPES)}")
     _check_device(torch, device)
     silence()
+    narrow = quantization(folder, quantize, dtype, device)
     try:
         model, found = AutoModelForCausalLM.from_pretrained(
             folder,
@@ -43,18 +53,26 @@ def load_causal(
             trust_remote_code=trust_remote_code,
             ignore_mismatched_sizes=True,  # told below, with the names and both shapes
             output_loading_info=True,
+            **narrow,
         )
     except Exception as error:  # transformers, its configs and safetensors each raise their own
         raise _explain(folder, error) from error
     _check_whole(folder, found)
-    return model.to(device).eval()
+    keep_layout(model)
+    return model.eval() if narrow else model.to(device).eval()  # narrow weights are placed as they are read
 
 
 def load_adapted(model: Any, folder: Path) -> Any:
     """Put a PEFT adapter on a model for inference; it is kept apart from the weights, so nothing is rounded.
 
+    Where the model's own weights were tuned, those that changed are put in their places.
     Raises ModelError if the folder holds no whole adapter, or one of another base.
     """
+    if (folder / CHANGED_WEIGHTS).exists():
+        from luthier.model.own_weights import load_changed
+
+        load_changed(model, folder)
+        return model.eval()
     from peft import PeftModel  # 5 s
 
     for name in ("adapter_config.json", ADAPTER_WEIGHTS):
@@ -133,12 +151,13 @@ def _check_weights(folder: Path) -> None:
 
 def _check_device(torch: Any, device: str) -> None:
     kind = device.partition(":")[0]
-    is_here = {"cpu": lambda: True, "cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
-    if kind not in is_here or not is_here[kind]():
+    module = getattr(torch, kind, None)
+    is_here = kind == "cpu" or (kind in DEVICES and module is not None and module.is_available())
+    if not is_here:
         raise ToolError(
             f"the device {device!r} is not here, or this torch cannot use it",
             where="key device",
-            mend=f"set device=cpu{', or install a torch built for it' if kind in is_here else ''}",
+            mend=f"set device=cpu{', or install a torch built for it' if kind in DEVICES else ''}",
         )
 
 

@@ -3,6 +3,7 @@
 import os
 import platform
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,21 +19,60 @@ class Choice:
     why: str
 
 
-def choose_device() -> Choice:
-    """Choose where tensors live: `cuda` (NVIDIA or ROCm), `mps`, or `cpu`."""
+@dataclass(frozen=True)
+class Device:
+    """One row: how to tell that a device is here, and what it computes at full speed."""
+
+    found: Callable[[], str]
+    """Gives what was found, or '' if it is not here. Loads nothing."""
+    dtype: str = "bfloat16"
+
+
+def _nvidia_or_rocm() -> str:
     if Path("/dev/nvidiactl").exists() and os.environ.get("CUDA_VISIBLE_DEVICES", "all") not in ("", "-1"):
-        return Choice("cuda", "an NVIDIA driver is here (/dev/nvidiactl)")
-    if Path("/dev/kfd").exists():
-        return Choice("cuda", "a ROCm driver is here (/dev/kfd)")
-    if platform.system() == "Darwin" and platform.machine() == "arm64":
-        return Choice("mps", "this is an Apple chip")
+        return "an NVIDIA driver is here (/dev/nvidiactl)"
+    return "a ROCm driver is here (/dev/kfd)" if Path("/dev/kfd").exists() else ""
+
+
+def _intel() -> str:
+    """An Intel GPU shows as a render node whose driver is xe (integrated ones use i915, which torch cannot use)."""
+    for node in sorted(Path("/sys/class/drm").glob("renderD*/device/driver")):
+        if node.resolve().name == "xe":
+            return f"an Intel GPU is here ({node.parent.parent.name}, driver xe)"
+    return ""
+
+
+def _ascend() -> str:
+    return "an Ascend driver is here (/dev/davinci_manager)" if Path("/dev/davinci_manager").exists() else ""
+
+
+def _apple() -> str:
+    is_apple = platform.system() == "Darwin" and platform.machine() == "arm64"
+    return "this is an Apple chip" if is_apple else ""
+
+
+DEVICES: dict[str, Device] = {
+    "cuda": Device(_nvidia_or_rocm),
+    "npu": Device(_ascend),
+    "xpu": Device(_intel),
+    "mps": Device(_apple),
+}
+"""In the order in which they are preferred, the processor last; torch calls ROCm `cuda` too."""
+
+
+def choose_device() -> Choice:
+    """Choose where tensors live: the first device of the table that is here, else `cpu`."""
+    for name, device in DEVICES.items():
+        why = device.found()
+        if why:
+            return Choice(name, why)
     return Choice("cpu", "no GPU driver found")
 
 
 def choose_dtype(device: str) -> Choice:
     """Choose the format weights and activations are computed in: `bfloat16` where it is fast, else `float32`."""
     if device != "cpu":
-        return Choice("bfloat16", f"{device} computes it at full speed")
+        return Choice(DEVICES[device.partition(":")[0]].dtype, f"{device} computes it at full speed")
     found = _cpu_flags() & {"avx512_bf16", "amx_bf16", "bf16"}
     if found:
         return Choice("bfloat16", f"{sorted(found)[0]} found")

@@ -20,8 +20,22 @@ def _names(value: str | tuple[str, ...]) -> str | tuple[str, ...]:
 class AdapterSpec(Spec):
     """What is added to the model and trained in its place."""
 
-    kind: Literal["lora"] = "lora"
-    """LoRA: two thin matrices beside each chosen linear layer (arXiv:2106.09685)."""
+    kind: Literal[
+        "lora",
+        "rslora",
+        "dora",
+        "pissa",
+        "lora_plus",
+        "adalora",
+        "ia3",
+        "vera",
+        "prefix",
+        "prompt",
+        "p_tuning",
+        "full",
+        "freeze",
+    ] = "lora"
+    """How it is tuned: by an adapter beside the weights, virtual tokens before the text, or its own weights."""
     r: Positive = 16
     """Rank of the matrices."""
     alpha: Annotated[float, Field(gt=0)] | Literal["2r"] = "2r"
@@ -29,7 +43,15 @@ class AdapterSpec(Spec):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the adapter's inputs that are dropped while training."""
     targets: Annotated[str | tuple[str, ...], AfterValidator(_names), Field(min_length=1)] = "all-linear"
-    """Names of the linear layers that get one, such as q_proj; all-linear: every one but the head."""
+    """Names of the linear layers that get one, such as q_proj, or `re:` and a pattern; all-linear: all but the head."""
+    save: tuple[str, ...] = ()
+    """Modules trained whole and saved beside the adapter, such as lm_head."""
+    plus_ratio: Annotated[float, Field(gt=0)] = 16.0
+    """LoRA+: how many times A's rate B learns at (arXiv:2402.12354, section 5)."""
+    tokens: Positive = 20
+    """Virtual tokens of prefix, prompt and p_tuning."""
+    layers: Positive = 2
+    """How many of the last layers freeze trains."""
 
     @property
     def scale_alpha(self) -> float:
@@ -42,8 +64,12 @@ class LearnSpec(Spec):
 
     rate: Annotated[float, Field(gt=0)] = 3e-4
     """Peak learning rate, per optimizer step."""
-    schedule: Literal["constant", "linear", "cosine"] = "cosine"
-    """How the rate goes down after warm-up."""
+    schedule: Literal["constant", "linear", "cosine", "wsd"] = "cosine"
+    """How the rate goes down after warm-up; wsd: stable, then a fall over the last fifth."""
+    optimizer: Literal["adamw", "adamw_8bit", "paged_adamw_8bit", "adafactor", "lion", "muon", "galore", "sgd"] = (
+        "adamw"
+    )
+    """What turns gradients into steps; those of 8 bits save memory, galore is for full tuning."""
     warmup_share: Share = 0.03
     """Share of the steps over which the rate rises from 0."""
     epochs: Annotated[float, Field(gt=0)] = 1.0
@@ -58,6 +84,16 @@ class LearnSpec(Spec):
     """Longest gradient; a longer one is scaled down to it."""
     dev_every_steps: Positive = 50
     """How often the loss on the dev rows is computed."""
+    packing: Literal["auto", "always", "never"] = "auto"
+    """Whether rows lie end to end in one pass, each attending only to itself; auto: where it gives the same loss."""
+    noise: Annotated[float, Field(ge=0)] = 0.0
+    """NEFTune: strength of the noise on embeddings while training (arXiv:2310.05914; 5 is usual); 0: none."""
+    keep_best: bool = False
+    """Whether the weights with the lowest dev loss come out, not the last."""
+    stop_after_worse: Positive | None = None
+    """Stop early once the dev loss was so many times in a row no better than its lowest; None: never."""
+    sample: Annotated[int, Field(ge=0)] = 0
+    """Dev questions answered at every dev loss, for word F1 against their references; 0: none."""
 
 
 class CheckpointSpec(Spec):
@@ -70,7 +106,7 @@ class CheckpointSpec(Spec):
 
 
 class TuneSpec(Spec):
-    """Supervised fine-tuning with an adapter."""
+    """Fine-tuning: of chats, plain text, or classes; with an adapter, or of the weights themselves."""
 
     adapter: AdapterSpec = AdapterSpec()
     """What is trained."""
@@ -78,7 +114,13 @@ class TuneSpec(Spec):
     """How it changes."""
     checkpoint: CheckpointSpec = CheckpointSpec()
     """What is saved on the way."""
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    quantize: Literal["none", "nf4", "int8"] = "none"
+    """Bits of the frozen weights while adapters are trained: nf4 is QLoRA (arXiv:2305.14314); none: as they come."""
+    general_probe: bool = True
+    """Whether the loss on a few general questions is watched, so that forgetting is noticed."""
+    track: tuple[Literal["tensorboard", "mlflow", "swanlab", "wandb", "trackio"], ...] = ("tensorboard",)
+    """Where loss and rates are logged besides the run's own events."""
+    device: Literal["auto", "cpu", "cuda", "mps", "xpu", "npu"] = "auto"
     """Where it is computed."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Format of frozen weights and activations; the adapter is float32 always."""

@@ -1,0 +1,77 @@
+"""Settings that do not go together: one table, checked before a run and shown in the docs."""
+
+from dataclasses import dataclass
+
+from luthier.errors import SpecError
+from luthier.tune.spec import TuneSpec
+
+VIRTUAL = ("prefix", "prompt", "p_tuning")
+OWN = ("full", "freeze")
+NARROW = ("nf4", "int8")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One row: two settings with the values that do not go together."""
+
+    first: str
+    first_values: tuple[object, ...]
+    second: str
+    second_values: tuple[object, ...]
+    why: str
+    mend: str
+
+
+INCOMPATIBLE: tuple[Pair, ...] = (
+    Pair(
+        "adapter.kind",
+        VIRTUAL,
+        "learn.packing",
+        ("always",),
+        "virtual tokens stand before one row, not before each of several",
+        "leave learn.packing out",
+    ),
+    Pair(
+        "adapter.kind",
+        OWN,
+        "quantize",
+        NARROW,
+        "weights of a few bits have no gradient",
+        "set adapter.kind=lora to train an adapter on them, or leave quantize out",
+    ),
+    Pair(
+        "adapter.kind",
+        ("pissa", "vera"),
+        "quantize",
+        NARROW,
+        "it begins from, or shares, weights in full precision",
+        "set adapter.kind=lora or dora, or leave quantize out",
+    ),
+    Pair(
+        "adapter.kind",
+        (*VIRTUAL, "ia3", "vera", "lora", "rslora", "dora", "lora_plus", "adalora", "pissa"),
+        "learn.optimizer",
+        ("galore",),
+        "an adapter's matrices are thin already: there is no smaller space to project them to",
+        "set learn.optimizer=adamw, or adapter.kind=full",
+    ),
+)
+
+
+def check(spec: TuneSpec) -> None:
+    """Raise SpecError for the first pair of settings that do not go together."""
+    for pair in INCOMPATIBLE:
+        first, second = _value(spec, pair.first), _value(spec, pair.second)
+        if first in pair.first_values and second in pair.second_values:
+            raise SpecError(
+                f"{pair.first}={first} and {pair.second}={second} do not go together: {pair.why}",
+                where=f"key {pair.first}",
+                mend=pair.mend,
+            )
+
+
+def _value(spec: TuneSpec, key: str) -> object:
+    value: object = spec
+    for part in key.split("."):
+        value = getattr(value, part)
+    return value

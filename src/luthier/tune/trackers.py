@@ -1,0 +1,134 @@
+"""Where a run is logged besides its own events: a tracker is a row, and takes numbers by name and step."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from luthier.errors import ToolError
+from luthier.event import Chose, Event, Step, Tell
+
+Log = Callable[[Mapping[str, float], int], None]
+"""Takes figures by name and the step they belong to."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a tracker is told of a run."""
+
+    id: str
+    folder: Path
+    """Where trackers that write files put them."""
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Tracker:
+    """One row."""
+
+    package: str
+    open: Callable[[Run, ExitStack], Log]
+    about: str
+
+
+def _tensorboard(run: Run, stack: ExitStack) -> Log:
+    from tensorboardX import SummaryWriter
+
+    writer = SummaryWriter(str(run.folder / "tensorboard"), flush_secs=5)
+    stack.callback(writer.close)
+
+    def log(figures: Mapping[str, float], step: int) -> None:
+        for name, value in figures.items():
+            writer.add_scalar(name, value, step)
+
+    return log
+
+
+def _mlflow(run: Run, stack: ExitStack) -> Log:
+    import mlflow
+
+    stack.enter_context(mlflow.start_run(run_name=run.id))
+    mlflow.log_params({name: str(value)[:500] for name, value in run.settings.items()})
+    return lambda figures, step: mlflow.log_metrics(dict(figures), step=step)
+
+
+def _wandb(run: Run, stack: ExitStack) -> Log:
+    import wandb
+
+    opened = wandb.init(project="luthier", id=run.id, resume="allow", dir=str(run.folder), config=dict(run.settings))
+    stack.callback(opened.finish)
+    return lambda figures, step: opened.log(dict(figures), step=step)
+
+
+def _swanlab(run: Run, stack: ExitStack) -> Log:
+    import swanlab
+
+    swanlab.init(
+        project="luthier", experiment_name=run.id, logdir=str(run.folder / "swanlab"), config=dict(run.settings)
+    )
+    stack.callback(swanlab.finish)
+    return lambda figures, step: swanlab.log(dict(figures), step=step)
+
+
+def _trackio(run: Run, stack: ExitStack) -> Log:
+    import trackio
+
+    trackio.init(project="luthier", name=run.id, config=dict(run.settings))
+    stack.callback(trackio.finish)
+    return lambda figures, step: trackio.log(dict(figures), step=step)
+
+
+TRACKERS: dict[str, Tracker] = {
+    "tensorboard": Tracker("tensorboardX", _tensorboard, "files that `tensorboard --logdir` shows"),
+    "mlflow": Tracker("mlflow", _mlflow, "the MLflow server or folder its own settings name"),
+    "swanlab": Tracker("swanlab", _swanlab, "SwanLab, in its local mode unless you are logged in"),
+    "wandb": Tracker("wandb", _wandb, "Weights & Biases, as WANDB_MODE and its login say"),
+    "trackio": Tracker("trackio", _trackio, "Trackio's local database"),
+}
+
+
+@contextmanager
+def tracked(names: Sequence[str], run: Run, tell: Tell) -> Iterator[Tell]:
+    """Give a `tell` that logs each step to the trackers too.
+
+    Raises ToolError, before the run, for a tracker whose package is not installed.
+    """
+    with ExitStack() as stack:
+        logs = [_opened(name, run, stack) for name in names]
+        if names:
+            tell(Chose("trackers", ", ".join(names), f"of run {run.id}; files lie in {run.folder}"))
+
+        def log(event: Event) -> None:
+            tell(event)
+            if isinstance(event, Step):
+                for send in logs:
+                    send(figures_of(event), event.step)
+
+        yield log
+
+
+def _opened(name: str, run: Run, stack: ExitStack) -> Log:
+    row = TRACKERS[name]
+    try:
+        return row.open(run, stack)
+    except ImportError:
+        raise ToolError(
+            f"the tracker {name} needs {row.package}, which is not installed",
+            where="key track",
+            mend=f"pip install 'luthier[track]' (or {row.package}), or leave {name} out of track",
+        ) from None
+
+
+def figures_of(step: Step) -> dict[str, float]:
+    """Give the numbers of a step by the names trackers show."""
+    figures = {
+        "train/loss": step.loss,
+        "train/grad_norm": step.grad_norm,
+        "train/rate": step.rate,
+        "train/epoch": step.epoch,
+        "train/tokens_per_second": step.tokens_per_second,
+    }
+    if step.dev_loss is not None:
+        figures["dev/loss"] = step.dev_loss
+    return figures | {f"task/{name}": loss for name, loss in step.tasks.items()} | dict(step.figures)
