@@ -33,8 +33,60 @@ def load_causal(
     Raises ModelError if the folder is no model, if weights are missing, damaged or of other shapes, or if the
     architecture is unknown; ToolError if the device is not here.
     """
+    model, found = _read(
+        folder, "AutoModelForCausalLM", dtype, device, quantize, trust_remote_code, attention=attention
+    )
+    _check_whole(folder, found)
+    return model
+
+
+def load_classifier(
+    folder: Path,
+    *,
+    outputs: int,
+    problem: str,
+    dtype: str,
+    device: str,
+    seed: int,
+    trust_remote_code: bool = False,
+    quantize: str = "none",
+) -> Any:
+    """Load a language model with a new linear layer of `outputs` numbers in the place of its head, seeded.
+
+    `problem` is what transformers calls it: single_label_classification, multi_label_classification, regression.
+    Raises as `load_causal` does, and ModelError for an architecture without such a form.
+    """
+    import torch
+
+    state = torch.random.get_rng_state()
+    torch.manual_seed(seed)
+    try:
+        model, found = _read(
+            folder,
+            "AutoModelForSequenceClassification",
+            dtype,
+            device,
+            quantize,
+            trust_remote_code,
+            num_labels=outputs,
+            problem_type=problem,
+        )
+    finally:
+        torch.random.set_rng_state(state)
+    new = [name for name in found["missing_keys"] if name.startswith(("score.", "classifier."))]
+    _check_whole(folder, {**found, "missing_keys": set(found["missing_keys"]) - set(new)})
+    if not new:
+        raise ModelError(
+            "the model has a head for classes already", where=str(folder), mend="take its base, a language model"
+        )
+    return model
+
+
+def _read(
+    folder: Path, auto: str, dtype: str, device: str, quantize: str, trust_remote_code: bool, **more: Any
+) -> tuple[Any, dict[str, Any]]:
     import torch  # 2.5 s: only when a model is needed
-    from transformers import AutoModelForCausalLM
+    import transformers
 
     read_config(folder)
     _check_weights(folder)
@@ -43,23 +95,24 @@ def load_causal(
     _check_device(torch, device)
     silence()
     narrow = quantization(folder, quantize, dtype, device)
+    if "attention" in more:
+        more["attn_implementation"] = more.pop("attention")
     try:
-        model, found = AutoModelForCausalLM.from_pretrained(
+        model, found = getattr(transformers, auto).from_pretrained(
             folder,
             dtype=getattr(torch, dtype),
-            attn_implementation=attention,
             local_files_only=True,
             use_safetensors=True,
             trust_remote_code=trust_remote_code,
-            ignore_mismatched_sizes=True,  # told below, with the names and both shapes
+            ignore_mismatched_sizes=True,  # told by the caller, with the names and both shapes
             output_loading_info=True,
             **narrow,
+            **more,
         )
     except Exception as error:  # transformers, its configs and safetensors each raise their own
         raise _explain(folder, error) from error
-    _check_whole(folder, found)
     keep_layout(model)
-    return model.eval() if narrow else model.to(device).eval()  # narrow weights are placed as they are read
+    return (model if narrow else model.to(device)).eval(), found  # narrow weights are placed as they are read
 
 
 def load_adapted(model: Any, folder: Path) -> Any:
