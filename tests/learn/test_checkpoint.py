@@ -24,6 +24,7 @@ def _steps(named: dict[str, nn.Parameter], optimizers: Optimizers, steps: int) -
         for parameter in named.values():
             parameter.grad = torch.randn_like(parameter)
         optimizers.step(0.1)
+        optimizers.forget()
 
 
 def _write(folder: Path, step: int, steps: int = 3) -> Path:

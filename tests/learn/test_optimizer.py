@@ -33,6 +33,7 @@ def test_adamw_is_torchs_own() -> None:
         _gradients(named, step)
         _gradients(others, step)
         optimizers.step(0.01)
+        optimizers.forget()
         reference.step()
     for name, parameter in named.items():
         assert torch.equal(parameter, others[name])
@@ -48,6 +49,7 @@ def test_every_optimizer_walks_downhill(kind: str) -> None:
     for _ in range(40):
         torch.autograd.backward((weight - target).square().mean() * 100)
         optimizers.step(0.02)
+        optimizers.forget()
     assert float((weight.detach() - target).square().mean()) < 0.9 * before
 
 
@@ -58,6 +60,7 @@ def test_vectors_do_not_decay_and_matrices_do() -> None:
     for parameter in named.values():
         parameter.grad = torch.zeros_like(parameter)
     optimizers.step(0.1)
+    optimizers.forget()
     torch.testing.assert_close(named["layer.weight"].detach(), before["layer.weight"] * (1 - 0.1 * 0.5))
     assert torch.equal(named["layer.bias"], before["layer.bias"])
 
@@ -69,6 +72,7 @@ def test_a_share_of_the_rate_moves_a_parameter_as_much_further() -> None:
     for parameter in named.values():
         parameter.grad = torch.ones(2, 2)
     optimizers.step(0.001)
+    optimizers.forget()
     torch.testing.assert_close(named["b"].detach(), named["a"].detach() * 16)
 
 
@@ -82,6 +86,7 @@ def test_galore_equals_the_authors_package(monkeypatch: pytest.MonkeyPatch) -> N
         _gradients(named, step)
         _gradients(others, step)
         ours.step(0.01)
+        ours.forget()
         theirs.step()
     torch.testing.assert_close(named["layer.weight"], others["layer.weight"], rtol=1e-4, atol=1e-5)
 

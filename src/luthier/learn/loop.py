@@ -20,7 +20,7 @@ from luthier.errors import DataError, Stopped
 from luthier.event import Chose, Tell
 from luthier.event import Step as StepEvent
 from luthier.learn import checkpoint
-from luthier.learn.clock import Clock
+from luthier.learn.clock import Clock, memory_bytes
 from luthier.learn.doctor import Doctor, History
 from luthier.learn.objective import Objective, Row
 from luthier.learn.optimizer import Optimizers, open_optimizers
@@ -29,6 +29,8 @@ from luthier.learn.stop import stoppable
 
 HISTORY = "history.jsonl"
 BEST = "best"
+TASK = "loss of "
+"""Before the tag of rows whose mean loss in a step is noted apart."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def _numbered(row: int) -> str:
     return f"row {row + 1}"
 
 
-def _nothing(step: int, steps: int) -> None:
+def _nothing(step: int) -> None:
     return None
 
 
@@ -87,8 +89,8 @@ class Course(Generic[Row]):
     """Names a row in errors, by its place in `rows`: file and line."""
     look: Callable[[], Mapping[str, float]] = dict
     """More figures for the history, taken with each dev loss and once before the first step."""
-    before_step: Callable[[int, int], None] = _nothing
-    """Called with (step, steps) once the gradient is there, before the weights change."""
+    after_step: Callable[[int], None] = _nothing
+    """Called with the step, counted from 0, once the weights have changed and before their gradients are forgotten."""
 
 
 def learn(course: Course[Row], settings: Settings, tell: Tell) -> list[dict[str, float]]:
@@ -115,7 +117,9 @@ def learn(course: Course[Row], settings: Settings, tell: Tell) -> list[dict[str,
             line |= _step(course, settings, optimizers, step, steps, indexes)
             if (step + 1) % settings.dev_every_steps == 0 or step + 1 == steps:
                 line |= _look(course, settings, history, step + 1)
-            history.append(line | (first if step == 0 else {}))
+            line = first | line
+            first = {}
+            history.append(line)
             doctor.look(history)
             speed, left = clock.tick(course.objective.tokens(rows))
             tell(_event(line, steps, speed, left))
@@ -144,8 +148,9 @@ def _step(
     loss = _gradient(course, [course.rows[index] for index in indexes], step)
     grad_norm = float(torch.nn.utils.clip_grad_norm_(course.named.values(), settings.clip_norm))
     _check_number(course, loss, grad_norm, step, indexes)
-    course.before_step(step, steps)
     optimizers.step(rate)
+    course.after_step(step)
+    optimizers.forget()
     return {"loss": loss, "grad_norm": grad_norm, "rate": rate}
 
 
@@ -179,7 +184,12 @@ def _finish(course: Course[Row], settings: Settings, history: History, steps: in
         tell(Chose("weights", f"those of step {step}", f"its dev loss, {loss:.4f}, is the lowest"))
 
 
+FIGURES = ("step", "epoch", "loss", "grad_norm", "rate", "dev_loss")
+
+
 def _event(line: Mapping[str, float], steps: int, speed: float, left: float) -> StepEvent:
+    tasks = {name.removeprefix(TASK): value for name, value in line.items() if name.startswith(TASK)}
+    more = {name: value for name, value in line.items() if name not in FIGURES and not name.startswith(TASK)}
     return StepEvent(
         int(line["step"]),
         steps,
@@ -190,6 +200,9 @@ def _event(line: Mapping[str, float], steps: int, speed: float, left: float) -> 
         speed,
         left,
         line.get("dev_loss"),
+        memory_bytes(),
+        tasks,
+        more,
     )
 
 

@@ -91,11 +91,15 @@ class Optimizers:
         self.parts = tuple(parts)
 
     def step(self, rate: float) -> None:
-        """Change the weights at a rate, then forget the gradients."""
+        """Change the weights at a rate."""
         for part in self.parts:
             for group in part.param_groups:
                 group["lr"] = rate * group["share"]
             part.step()
+
+    def forget(self) -> None:
+        """Forget the gradients."""
+        for part in self.parts:
             part.zero_grad(set_to_none=True)
 
     def state_of(self, parameter: nn.Parameter) -> Mapping[str, Tensor | int | float]:
