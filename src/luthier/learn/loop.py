@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic
+from typing import Any, Generic, Literal
 
 import numpy as np
 import torch
@@ -89,6 +89,8 @@ class Course(Generic[Row]):
     """Names a row in errors, by its place in `rows`: file and line."""
     look: Callable[[], Mapping[str, float]] = dict
     """More figures for the history, taken with each dev loss and once before the first step."""
+    start: checkpoint.Checkpoint | Literal["newest"] | None = "newest"
+    """Where to go on from: a checkpoint already found, none, or the newest whole one in `work`."""
     after_step: Callable[[int], None] = _nothing
     """Called with the step, counted from 0, once the weights have changed and before their gradients are forgotten."""
 
@@ -251,7 +253,7 @@ def _check_number(course: Course[Row], loss: float, grad_norm: float, step: int,
 
 def _go_on(course: Course[Row], optimizers: Optimizers, tell: Tell) -> tuple[int, list[dict[str, float]]]:
     """Load the newest whole checkpoint, if there is one: the steps done, and their history."""
-    found = checkpoint.newest(course.work / "checkpoints", tell)
+    found = checkpoint.newest(course.work / "checkpoints", tell) if course.start == "newest" else course.start
     if found is None:
         return 0, []
     course.load(found.folder)

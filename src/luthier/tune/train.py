@@ -1,101 +1,95 @@
 """The heavy half of `tune`: model and adapter in memory, the loop, the adapter on disk."""
 
+import math
 import resource
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from luthier.artifact.card import template_figures
 from luthier.artifact.store import Artifact
-from luthier.artifact.tokens import Tokens, read_tokens
-from luthier.errors import DataError
-from luthier.event import Chose, Counted, Tell, Warned
-from luthier.learn.checkpoint import newest
+from luthier.artifact.tokens import read_tokens
+from luthier.event import Chose, Tell, Warned
+from luthier.learn.checkpoint import Checkpoint, newest
 from luthier.learn.loop import HISTORY, Course, Settings, learn
-from luthier.learn.objective import Supervised, supervised
-from luthier.model.adapt import add_lora, lean, load_adapter_weights, save_adapter, trainable
-from luthier.model.load import load_causal
+from luthier.learn.objective import Objective
 from luthier.tune.curves import draw
+from luthier.tune.objectives import setting_of
+from luthier.tune.opening import open_trained, rate_shares
 from luthier.tune.plan import expected_peak_bytes
 from luthier.tune.spec import TuneSpec
+from luthier.tune.trackers import Run, tracked
 
 
 def train(
     spec: TuneSpec, model: Artifact, data: Artifact, device: str, dtype: str, out: Path, work: Path, tell: Tell
 ) -> Mapping[str, Any]:
-    """Train the adapter into `out`; checkpoints and history lie in `work` meanwhile. Gives the card's figures."""
-    rows, dev_rows = _rows(data, "train"), _rows(data, "dev")
-    if not rows:
-        raise DataError("there is no row to learn from", where=f"{data.folder}/train.jsonl", mend="prepare more rows")
-    facts = _replay(work, tell)
-    trusted = bool(model.card.spec.get("trust_remote_code", False))
-    base = load_causal(model.folder, dtype=dtype, device=device, trust_remote_code=trusted)
-    adapter = spec.adapter
-    adapted = add_lora(
-        base, r=adapter.r, alpha=adapter.scale_alpha, dropout=adapter.dropout, targets=adapter.targets, seed=spec.seed
-    )
+    """Train into `out`; checkpoints and history lie in `work` meanwhile. Gives the card's figures."""
+    setting = setting_of(data)
+    start = newest(work / "checkpoints", tell)
+    _replay(start, tell)
+    loaded = setting.load(model, data, spec, device, dtype)
+    rows_there = len(read_tokens(data.folder, "train"))
+    opened = open_trained(loaded, model.id, spec, _steps(spec, rows_there), setting.peft_task, tell)
     torch.manual_seed(spec.seed)
-    adapted.train()
-    inner = adapted.get_base_model()
-    objective = _objective(inner, rows, spec, facts, tell)
-    tell(Chose("lora", f"{lean(adapted)} lean layers", "no gradient of frozen weights, no casts: PEFT's own results"))
-    named = dict(trainable(adapted))
-    counts = {"trained": sum(p.numel() for p in named.values()), "all": sum(p.numel() for p in adapted.parameters())}
-    tell(Counted("parameters", counts))
-
-    def save(folder: Path) -> None:
-        save_adapter(adapted, folder, base=str(model.folder))
-
+    taught = setting.teach(opened, model, data, spec, tell)
+    packed = bool(getattr(taught.objective, "packed", False))
+    _check_replayed(start, packed, tell)
     course = Course(
-        objective=objective,
-        rows=rows,
-        dev_rows=dev_rows,
-        named=named,
-        save=save,
-        load=lambda folder: load_adapter_weights(adapted, folder),
+        objective=taught.objective,
+        rows=taught.rows,
+        dev_rows=taught.dev_rows,
+        named=opened.named,
+        save=opened.save,
+        load=opened.load,
         work=work,
-        facts={"model": model.id, "packed": objective.packed, "threads": torch.get_num_threads()},
+        facts={"model": model.id, "packed": packed, "threads": torch.get_num_threads()},
+        rate_share=rate_shares(spec),
+        label=lambda place: taught.labels[place][1],
+        look=taught.look,
+        after_step=opened.after_step,
+        start=start,
     )
     begun = time.monotonic()
-    history = learn(course, _settings(spec), tell)
+    run = Run(out.name, work, spec.model_dump(mode="json"))
+    with tracked(spec.track, run, tell) as told:
+        history = learn(course, _settings(spec), told)
     seconds = time.monotonic() - begun
-    save_adapter(adapted, out, base=model.id)
+    opened.save_final(out)
     shutil.copy2(work / HISTORY, out / HISTORY)
     draw(history, out / "curves.png")
-    return _figures(history, counts, rows, spec, seconds, model, dtype)
+    figures = _figures(history, opened.counts, taught.rows, taught.objective, spec, seconds, model, dtype)
+    return {**figures, **taught.figures(), "method": spec.adapter.kind, **template_figures(data.card)}
 
 
-def _rows(data: Artifact, split: str) -> list[Tokens]:
-    return [row for row in read_tokens(data.folder, split) if row.supervised]
+def _steps(spec: TuneSpec, rows: int) -> int:
+    return max(1, math.ceil(spec.learn.epochs * math.ceil(rows / spec.learn.rows_per_step)))
 
 
-def _replay(work: Path, tell: Tell) -> Mapping[str, Any]:
+def _replay(start: Checkpoint | None, tell: Tell) -> None:
     """Take over, from the checkpoint a run goes on from, the choices that bear on bits."""
-    found = newest(work / "checkpoints", tell)
-    if found is None:
-        return {}
-    threads = int(found.state["threads"])
+    if start is None:
+        return
+    threads = int(start.state["threads"])
     if threads != torch.get_num_threads():
         torch.set_num_threads(threads)
         tell(Chose("threads", str(threads), "the checkpoint was made with so many: sums keep their order"))
-    return found.state
 
 
-def _objective(inner: Any, rows: list[Tokens], spec: TuneSpec, facts: Mapping[str, Any], tell: Tell) -> Supervised:
-    """The objective, found by trying, and the same way as before the stop where a run goes on."""
-    objective = supervised(inner, rows, spec.learn.tokens_per_pass, tell)
-    if facts.get("packed", objective.packed) != objective.packed:
+def _check_replayed(start: Checkpoint | None, packed: bool, tell: Tell) -> None:
+    began = packed if start is None else bool(start.state["packed"])
+    if began != packed:
         tell(
             Warned(
-                f"the run began with packed={facts['packed']}, this machine computes packed={objective.packed}",
+                f"the run began with packed={began}, this machine computes packed={packed}",
                 "losses go on but not bit for bit; go on with the same versions and processor for that",
             )
         )
-    return objective
 
 
 def _settings(spec: TuneSpec) -> Settings:
@@ -112,13 +106,17 @@ def _settings(spec: TuneSpec) -> Settings:
         dev_every_steps=learning.dev_every_steps,
         save_every_steps=kept.every_steps,
         keep_checkpoints=kept.keep,
+        optimizer=learning.optimizer,
+        keep_best=learning.keep_best,
+        stop_after_worse=learning.stop_after_worse,
     )
 
 
 def _figures(
     history: list[dict[str, float]],
     counts: Mapping[str, int],
-    rows: list[Tokens],
+    rows: Sequence[Any],
+    objective: Objective[Any],
     spec: TuneSpec,
     seconds: float,
     model: Artifact,
@@ -129,8 +127,8 @@ def _figures(
         "trained_parameters": counts["trained"],
         "all_parameters": counts["all"],
         "rows": len(rows),
-        "tokens_per_epoch": sum(len(row.ids) for row in rows),
-        "supervised_tokens_per_epoch": sum(row.supervised for row in rows),
+        "tokens_per_epoch": objective.tokens(rows),
+        "supervised_per_epoch": objective.weight(rows),
         "steps": len(history),
         "first_loss": history[0]["loss"],
         "last_loss": history[-1]["loss"],
