@@ -140,6 +140,8 @@ def load_adapted(model: Any, folder: Path) -> Any:
             warnings.filterwarnings("error", message="Found missing adapter keys")
             # PEFT asks for a property by a name transformers has begun to replace: nothing a user can mend
             warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+            # AdaLoRA's ranks are by parameter, not by module: PEFT reads them when the weights are loaded
+            warnings.filterwarnings("ignore", message=".*_pattern keys did not match.*", category=RuntimeWarning)
             adapted = PeftModel.from_pretrained(
                 model, folder, is_trainable=False, use_safetensors=True, torch_device=str(model.device)
             )
