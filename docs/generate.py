@@ -22,11 +22,16 @@ from luthier.cli.main import EXIT_STATUS, WORDS, luthier
 from luthier.errors import LuthierError
 from luthier.evaluate.shipped import find_task, shipped_tasks
 from luthier.fetch.sources import SOURCES
+from luthier.learn.doctor import RULES
+from luthier.learn.optimizer import OPTIMIZERS
 from luthier.measure.metrics import METRICS
 from luthier.measure.task import TaskSpec, read_task
+from luthier.model.methods import METHODS
 from luthier.prepare.spec import HoldOutSpec
 from luthier.recipe.stages import STAGES
 from luthier.serve.spec import ServeSpec
+from luthier.tune.incompatible import INCOMPATIBLE
+from luthier.tune.trackers import TRACKERS
 
 DOCS = Path(__file__).parent
 MARKED = re.compile(r"(<!-- generated: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -112,6 +117,47 @@ def stages() -> str:
     return table(("stage", "what it does", "takes"), lines)
 
 
+def methods() -> str:
+    """Give the table of ways to tune."""
+    lines = (
+        (f"`{name}`", row.about, "yes" if row.packs else "no", "yes" if row.on_quantized else "no")
+        for name, row in METHODS.items()
+    )
+    return table(("`adapter.kind`", "what is trained", "rows packed", "on 4 and 8 bits"), lines)
+
+
+def optimizers() -> str:
+    """Give the table of optimizers."""
+    lines = (
+        (f"`{name}`", row.about, f"{row.state_bytes:g}", " and ".join(row.devices) or "any")
+        for name, row in OPTIMIZERS.items()
+    )
+    return table(("`learn.optimizer`", "what it is", "bytes a trained parameter", "devices"), lines)
+
+
+def incompatible() -> str:
+    """Give the table of settings that do not go together."""
+    lines = (
+        (f"`{row.first}` = {_listed(row.first_values)}", f"`{row.second}` = {_listed(row.second_values)}", row.why)
+        for row in INCOMPATIBLE
+    )
+    return table(("this", "with this", "why not"), lines)
+
+
+def _listed(values: Sequence[object]) -> str:
+    return ", ".join(str(value) for value in values)
+
+
+def doctor() -> str:
+    """Give the table of what the doctor sees."""
+    return table(("finding", "seen when"), ((name, rule.about) for name, rule in RULES.items()))
+
+
+def trackers() -> str:
+    """Give the table of trackers."""
+    return table(("`track`", "where it logs"), ((f"`{name}`", row.about) for name, row in TRACKERS.items()))
+
+
 def _first(kind: type[Any]) -> str:
     return str(kind.__doc__).strip().partition("\n")[0]
 
@@ -124,6 +170,11 @@ TABLES: dict[str, Callable[[], str]] = {
     "errors": error_kinds,
     "events": events,
     "stages": stages,
+    "methods": methods,
+    "optimizers": optimizers,
+    "incompatible": incompatible,
+    "doctor": doctor,
+    "trackers": trackers,
 }
 
 
