@@ -21,7 +21,8 @@ def test_tensorboard_files_hold_every_figure_of_a_step(tmp_path: Path) -> None:
         tell(STEP)
         tell(Said("not a step"))
     [path] = (tmp_path / "tensorboard").iterdir()
-    data, found, place = path.read_bytes(), {}, 0
+    data, place = path.read_bytes(), 0
+    found: dict[str, tuple[float, int]] = {}
     while place < len(data):
         length = int.from_bytes(data[place : place + 8], "little")
         record = Record.FromString(data[place + 12 : place + 12 + length])
