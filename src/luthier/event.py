@@ -57,6 +57,8 @@ class Progress:
     done: int
     total: int
     unit: str
+    per_second: float | None = None
+    seconds_left: float | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,12 @@ class Step:
     tokens_per_second: float
     seconds_left: float
     dev_loss: float | None = None
+    memory_bytes: int = 0
+    """Resident memory of the process, or what a GPU's allocator holds."""
+    tasks: Mapping[str, float] = field(default_factory=dict)
+    """Tag -> mean loss of the step's rows of that tag, where rows have several tags."""
+    figures: Mapping[str, float] = field(default_factory=dict)
+    """More figures by name, where some were taken: general_loss, word_f1."""
 
 
 @dataclass(frozen=True)

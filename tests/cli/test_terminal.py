@@ -68,6 +68,13 @@ def test_progress_without_a_terminal_is_a_line_now_and_then() -> None:
     assert len(lines) == 11
 
 
+def test_progress_of_bytes_shows_speed_and_time_left() -> None:
+    line = shown(event.Progress("download", 3_000_000, 9_000_000, "bytes", 1_500_000.0, 4.0))
+    assert line == "  download 3,000,000/9,000,000 bytes  1.5 MB/s  4 s left\n"
+    line = shown(event.Progress("ask", 1, 2, "rows", 1_500.0))
+    assert line == "  ask 1/2 rows  1,500 rows/s\n"
+
+
 def test_progress_of_nothing_is_no_division_by_zero() -> None:
     assert "0/0 rows" in shown(event.Progress("ask base", 0, 0, "rows"))
 

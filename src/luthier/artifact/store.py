@@ -23,7 +23,7 @@ from luthier.artifact import atomic
 from luthier.artifact.card import NAME, Card, card_of, read_card, to_plain
 from luthier.artifact.order import KINDS, Order
 from luthier.errors import BusyError, KindError, StoreError
-from luthier.event import Made, Skipped, Started, Tell
+from luthier.event import Made, Said, Skipped, Started, Tell
 
 Build = Callable[[Path, Path], Mapping[str, Any]]
 """`build(out, work) -> figures`: fills `out`, may keep what outlives a kill in `work`; figures are plain JSON."""
@@ -62,10 +62,11 @@ class Store:
         self.artifacts = self.root / "artifacts"
         self.work = self.root / "work"
 
-    def make(self, order: Order, build: Build, tell: Tell) -> Artifact:
+    def make(self, order: Order, build: Build, tell: Tell, *, wait: bool = False) -> Artifact:
         """Give the artifact of an order, building it only if it is not there.
 
-        Raises BusyError if another process is making it. A build that dies leaves its work folder, never an artifact.
+        Raises BusyError if another process is making it, unless told to `wait` for its end. A build that dies leaves
+        its work folder, never an artifact.
         """
         place = self.artifacts / order.id
         made = Artifact(order.id, place, order)
@@ -74,7 +75,7 @@ class Store:
             return made
         if self.dry:
             return made
-        with atomic.no_room(self.work / order.id), self._lock(order.id):
+        with atomic.no_room(self.work / order.id), self._lock(order.id, tell if wait else None):
             if (place / NAME).exists():  # another process finished it while we waited for the lock
                 tell(Skipped(order.stage, order.id, str(place)))
                 return made
@@ -108,7 +109,8 @@ class Store:
         return seconds
 
     @contextmanager
-    def _lock(self, name: str) -> Iterator[None]:
+    def _lock(self, name: str, waiter: Tell | None) -> Iterator[None]:
+        """Hold the lock; where it is held, wait for it if there is somebody to tell so, else raise BusyError."""
         self.work.mkdir(parents=True, exist_ok=True)
         path = self.work / f"{name}.lock"
         holder = self.work / f"{name}.pid"
@@ -117,11 +119,14 @@ class Store:
             lock.acquire(timeout=0)
         except Timeout:
             who = holder.read_text(encoding="utf-8") if holder.exists() else "?"
-            raise BusyError(
-                f"process {who} is making {name} right now",
-                where=str(path),
-                mend=f"wait until it has ended, or stop it (kill {who}), then run the same command again",
-            ) from None
+            if waiter is None:
+                raise BusyError(
+                    f"process {who} is making {name} right now",
+                    where=str(path),
+                    mend=f"wait until it has ended, or stop it (kill {who}), then run the same command again",
+                ) from None
+            waiter(Said(f"process {who} is making {name} right now: waiting for it"))
+            lock.acquire(poll_interval=0.2)
         try:
             holder.write_text(str(os.getpid()), encoding="utf-8")
             yield

@@ -58,9 +58,15 @@ class Terminal:
 
     def progress(self, told: event.Progress) -> None:
         """Show how far a countable piece of work has come."""
+        text = f"{told.done:,}/{told.total:,} {told.unit}"
+        if told.per_second is not None:
+            is_bytes = told.unit == "bytes"
+            text += f"  {told.per_second / 1e6:.1f} MB/s" if is_bytes else f"  {told.per_second:,.0f} {told.unit}/s"
+        if told.seconds_left is not None:
+            text += f"  {told.seconds_left:,.0f} s left"
         if not self.console.is_terminal and self._due(told.what, told.done, told.total):
-            self.line(f"  {escape(told.what)} {told.done:,}/{told.total:,} {escape(told.unit)}")
-        self._advance(told.what, told.done, told.total, f"{told.done:,}/{told.total:,} {told.unit}")
+            self.line(f"  {escape(told.what)} {escape(text)}")
+        self._advance(told.what, told.done, told.total, text)
 
     def compared(self, told: event.Compared) -> None:
         """Keep a row of the table; another tag begins another table."""

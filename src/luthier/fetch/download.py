@@ -1,140 +1,181 @@
-"""From a Hugging Face-style hub, through huggingface_hub: what a model needs, checked, and where it broke off."""
+"""From a hub, from ModelScope or from any address: list, choose, bring, and check what came."""
 
-import glob
+import difflib
 import os
-import shutil
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
 from typing import Any
-
-from huggingface_hub import HfApi, constants, get_token, snapshot_download
-from huggingface_hub.errors import HFValidationError, HTTPError, OfflineModeIsEnabled  # HTTPError: httpx's or httpx2's
-from huggingface_hub.utils import disable_progress_bars
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from luthier.artifact import atomic
-from luthier.errors import FetchError, RoomError
-from luthier.event import Chose, Progress, Tell
+from luthier.errors import FetchError
+from luthier.event import Chose, Tell
+from luthier.fetch import hub_listing, lfs, modelscope_listing
+from luthier.fetch.address import Place, kind_of
+from luthier.fetch.credentials import HUB_MEND, MODELSCOPE_MEND, file_headers, hub_headers, modelscope_headers
+from luthier.fetch.data_files import choose_data
+from luthier.fetch.line import Line
 from luthier.fetch.model_files import check_names, check_whole, choose, is_pickle
-from luthier.fetch.refusal import explain
+from luthier.fetch.partial import Item
+from luthier.fetch.refusal import Asked
 from luthier.fetch.spec import FetchSpec
+from luthier.fetch.transfer import bring
 
-TIMEOUT_SECONDS = 30
-TELL_EVERY_SECONDS = 1.0
+MODELSCOPE = "https://www.modelscope.cn"
 
 
-def download(name: str, spec: FetchSpec, out: Path, work: Path, tell: Tell) -> dict[str, Any]:
-    """Bring the files of `owner/name` into `out`. Gives its commit and address as figures.
+def bring_from_hub(place: Place, spec: FetchSpec, out: Path, work: Path, tell: Tell) -> dict[str, Any]:
+    """Bring a repository of a hub, or one file of it, into `out`. Gives its commit and address as figures.
 
-    Files that were whole before a kill lie in `work` and are not loaded again. A token is taken from the usual place
-    (HF_TOKEN, or the login) and never written anywhere.
-    Raises FetchError if the hub refuses or sends other bytes than it promised, ModelError if there are no
-    safetensors, RoomError if they would not fit on the disk.
+    Raises FetchError if the hub refuses or sends other bytes than it promised, ModelError if what is there is no
+    model, RoomError if it would not fit on the disk.
     """
-    disable_progress_bars()  # events tell how far we are
-    endpoint = _endpoint(spec, tell)
-    address = f"{endpoint}/{name}"
-    commit, promised = _listing(name, spec, endpoint)
-    wanted = {file: promised[file] for file in choose(promised, spec)}
-    check_names(wanted, promised, address)
-    _tell_choices(spec, endpoint, commit, [file for file in promised if is_pickle(file)], tell)
-    total = sum(size for size, _ in wanted.values())
-    cache = work / "hub"
-    for torn in cache.rglob("*.incomplete"):  # left by a kill; huggingface_hub never takes them up again
-        torn.unlink()
-    _check_room(work, total - _size(cache))
-    patterns = [glob.escape(file) for file in wanted]
-    try:
-        with _watch(cache, total, tell):
-            folder = snapshot_download(
-                name, revision=commit, endpoint=endpoint, cache_dir=cache, allow_patterns=patterns
-            )
-    except (HTTPError, OfflineModeIsEnabled, ConnectionError, FileNotFoundError) as error:
-        raise explain(error, name, commit, endpoint) from error
-    _take(Path(folder), wanted, out, address)
-    check_whole(out, wanted)
-    return {"hub": address, "commit": commit, "files": len(wanted)}
+    endpoint = _hub_endpoint(place, tell)
+    address = f"{endpoint}/{'datasets/' if place.is_data else ''}{place.name}"
+    private = hub_headers(spec.token_file, endpoint, tell)
+    asked = Asked(place.name, address, place.what, place.revision or "main", HUB_MEND)
+    with Line(tell) as line:
+        commit, files = hub_listing.list_repository(place, endpoint, asked, private, line)
+        tell(Chose("commit", commit, f"what {asked.revision} stands for right now"))
+        figures = _take(place, spec, files, asked, private, line, out, work)
+    return {"hub": address, "commit": commit, **figures}
 
 
-def _endpoint(spec: FetchSpec, tell: Tell) -> str:
-    if spec.endpoint is not None:
-        return spec.endpoint
+def bring_from_modelscope(place: Place, spec: FetchSpec, out: Path, work: Path, tell: Tell) -> dict[str, Any]:
+    """Bring a repository of ModelScope, or one file of it, into `out`. Gives what it was known by as figures.
+
+    Raises as `bring_from_hub` does.
+    """
+    endpoint = place.endpoint or _modelscope_endpoint(tell)
+    address = f"{endpoint}/{'datasets' if place.is_data else 'models'}/{place.name}"
+    private = modelscope_headers(spec.token_file, endpoint, tell)
+    asked = Asked(place.name, address, place.what, place.revision or "master", MODELSCOPE_MEND)
+    with Line(tell) as line:
+        digest, files = modelscope_listing.list_repository(place, endpoint, asked, private, line)
+        tell(Chose("content", digest, f"of all files that {asked.revision} holds right now"))
+        figures = _take(place, spec, files, asked, private, line, out, work)
+    return {"hub": address, "revision": asked.revision, "content": digest, **figures}
+
+
+def bring_file(address: str, spec: FetchSpec, out: Path, work: Path, tell: Tell) -> dict[str, Any]:
+    """Bring one file from a web server into `out`. Gives its address, size and checksum as figures."""
+    parts = urlsplit(address)
+    url = _raw(urlunsplit(parts._replace(fragment="")))
+    name = PurePosixPath(unquote(parts.path)).name
+    asked = Asked(name, url.partition("?")[0])
+    private = file_headers(spec.token_file, url, tell)
+    wanted = parts.fragment.removeprefix("sha256=").lower() or None
+    with Line(tell) as line:
+        item = Item(name, url, asked, None, wanted, None, private)
+        target = out if kind_of(name) == "rows" else work / "gguf"
+        _bring([item], target, work, line, spec, lfs.server_of_file(url), private)
+    facts = {"address": url, "sha256": atomic.sha256(target / name), "bytes": (target / name).stat().st_size}
+    return facts | _gguf(target / name, spec, out, tell)
+
+
+def _take(
+    place: Place,
+    spec: FetchSpec,
+    files: Mapping[str, Item],
+    asked: Asked,
+    private: Mapping[str, str],
+    line: Line,
+    out: Path,
+    work: Path,
+) -> dict[str, Any]:
+    server = f"{asked.where}.git/info/lfs"
+    if place.file is not None:
+        item = _one(place.file, files, asked)
+        target = out if kind_of(item.name) == "rows" else work / "gguf"
+        _bring([item], target, work, line, spec, server, private)
+        path = target / item.name
+        facts = {"file": item.name, "sha256": atomic.sha256(path), "bytes": path.stat().st_size}
+        return facts | _gguf(path, spec, out, line.tell)
+    if place.is_data:
+        names = choose_data(files, spec, asked.where)
+    else:
+        names = choose(files, spec)
+        check_names(names, files, asked.where)
+        _tell_left(files, names, line.tell)
+    _bring([files[name] for name in names], out, work, line, spec, server, private)
+    if not place.is_data:
+        check_whole(out, names)
+    return {"files": len(names), "bytes": sum((out / name).stat().st_size for name in names)}
+
+
+def _bring(
+    items: list[Item],
+    target: Path,
+    work: Path,
+    line: Line,
+    spec: FetchSpec,
+    server: str | None,
+    private: Mapping[str, str],
+) -> None:
+    """Bring the items; those that turn out to be git-lfs pointers are resolved and brought in turn."""
+    bring(items, target, work, line, spec.connections)
+    found = {item.name: lfs.read_pointer(target / item.name) for item in items}
+    pointers = {name: pointer for name, pointer in found.items() if pointer is not None}
+    if not pointers:
+        return
+    if server is None:
+        raise lfs.unresolved(list(pointers), items[0].asked.where)
+    line.tell(Chose("git-lfs", f"{len(pointers)} files", f"the source gave pointers, {server} has what they stand for"))
+    for name in pointers:
+        (target / name).unlink()
+    bring(lfs.resolve(pointers, server, items[0].asked, private, line), target, work / "lfs", line, spec.connections)
+
+
+def _one(name: str, files: Mapping[str, Item], asked: Asked) -> Item:
+    if name in files:
+        return files[name]
+    near = difflib.get_close_matches(name, files, n=1)
+    raise FetchError(
+        f"{asked.name!r} has no file {name!r}",
+        where=asked.where,
+        mend=f"did you mean {near[0]}?" if near else f"write one of: {', '.join(sorted(files)[:8])}",
+    )
+
+
+def _gguf(path: Path, spec: FetchSpec, out: Path, tell: Tell) -> dict[str, Any]:
+    if kind_of(path.name) != "model":
+        return {"files": 1}
+    from luthier.fetch.gguf_model import convert  # torch: only when it is really made
+
+    return convert(path, out, spec.dtype, tell)
+
+
+def _tell_left(every: Mapping[str, Item], taken: list[str], tell: Tell) -> None:
+    left = [name for name in every if is_pickle(name) and name not in taken]
+    if left:
+        tell(Chose("files left out", ", ".join(left[:5]), "pickles are never taken"))
+
+
+def _hub_endpoint(place: Place, tell: Tell) -> str:
+    if place.endpoint is not None:
+        return place.endpoint
+    from huggingface_hub import constants
+
     why = "HF_ENDPOINT says so" if os.environ.get("HF_ENDPOINT") else "the default; set endpoint for a mirror"
     tell(Chose("hub", constants.ENDPOINT, why))
     return str(constants.ENDPOINT)
 
 
-def _listing(name: str, spec: FetchSpec, endpoint: str) -> tuple[str, dict[str, tuple[int, str | None]]]:
-    """Give the commit, and for each file its size and, for large ones, its SHA-256."""
-    try:
-        info = HfApi(endpoint=endpoint).model_info(
-            name, revision=spec.revision, files_metadata=True, timeout=TIMEOUT_SECONDS
-        )
-    except (HTTPError, OfflineModeIsEnabled, HFValidationError, ConnectionError) as error:
-        raise explain(error, name, spec.revision, endpoint) from error
-    files = {file.rfilename: (file.size or 0, file.lfs.sha256 if file.lfs else None) for file in info.siblings or ()}
-    return str(info.sha), files
+def _modelscope_endpoint(tell: Tell) -> str:
+    domain = os.environ.get("MODELSCOPE_DOMAIN")
+    endpoint = (domain if "://" in domain else f"https://{domain}") if domain else MODELSCOPE
+    tell(Chose("hub", endpoint, "MODELSCOPE_DOMAIN says so" if domain else "the default; set endpoint for another"))
+    return endpoint.rstrip("/")
 
 
-def _tell_choices(spec: FetchSpec, endpoint: str, commit: str, left: list[str], tell: Tell) -> None:
-    tell(Chose("commit", commit, f"what {spec.revision or 'main'} stands for right now"))
-    if get_token() is not None:
-        tell(Chose("token", "sent", f"found in the usual place (HF_TOKEN or the login), for {endpoint}"))
-    if left:
-        tell(Chose("files left out", ", ".join(left[:5]), "pickles are never taken"))
-
-
-def _check_room(work: Path, needed: int) -> None:
-    free = shutil.disk_usage(work).free
-    if free < needed:
-        raise RoomError(
-            f"the model takes {needed:,} more bytes, {free:,} are free",
-            where=str(work),
-            mend="free some room (luthier list shows what can go, luthier remove ID), then run the same command again",
-        )
-
-
-@contextmanager
-def _watch(cache: Path, total: int, tell: Tell) -> Iterator[None]:
-    """Tell how many bytes lie in the cache while the download goes on."""
-    ended = threading.Event()
-
-    def watch() -> None:
-        while not ended.wait(TELL_EVERY_SECONDS):
-            tell(Progress("download", min(_size(cache), total), total, "bytes"))
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        watcher.join()
-    tell(Progress("download", total, total, "bytes"))
-
-
-def _size(folder: Path) -> int:
-    sizes = 0
-    for path in folder.rglob("*"):
-        try:
-            sizes += path.lstat().st_size if path.is_file() and not path.is_symlink() else 0
-        except FileNotFoundError:  # the downloader renames files as they become whole
-            continue
-    return sizes
-
-
-def _take(folder: Path, wanted: Mapping[str, tuple[int, str | None]], out: Path, address: str) -> None:
-    """Link the loaded files into `out` (one disk, no copy), each as large and as hashed as promised."""
-    for name, (size, sha256) in wanted.items():
-        source = (folder / name).resolve()
-        if source.stat().st_size != size or (sha256 is not None and atomic.sha256(source) != sha256):
-            source.unlink()  # else the next run would take it for whole
-            raise FetchError(
-                f"{name} is not what the hub promised ({size:,} bytes, sha256 {sha256 or 'not given'})",
-                where=f"{address}, {name}",
-                mend="run the same command again; if it stays so, the hub or a proxy in between is at fault",
-            )
-        target = out / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        os.link(source, target)
+def _raw(url: str) -> str:
+    """Give the address of the file itself for one that shows it in a browser: GitHub, GitLab, Gitea."""
+    parts = urlsplit(url)
+    segments = parts.path.split("/")
+    if parts.hostname == "github.com" and segments[3:4] == ["blob"]:
+        return urlunsplit(parts._replace(path="/".join([*segments[:3], "raw", *segments[4:]])))
+    if segments[3:5] == ["-", "blob"]:
+        return urlunsplit(parts._replace(path="/".join([*segments[:3], "-", "raw", *segments[5:]])))
+    if segments[3:4] == ["src"]:
+        return urlunsplit(parts._replace(path="/".join([*segments[:3], "raw", *segments[4:]])))
+    return url

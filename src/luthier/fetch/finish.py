@@ -10,12 +10,16 @@ from luthier.artifact import atomic
 from luthier.errors import ModelError
 from luthier.event import Chose, Tell, Warned
 from luthier.fetch.chat_template import read_template, write_template
+from luthier.fetch.licence import find_licence
 
 PROBE = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
 
 
-def finish(folder: Path, template: str | None, trust_remote_code: bool, tell: Tell) -> dict[str, Any]:
-    """Write the template if one is asked for, and check that config and tokenizer open. Gives figures.
+def finish(
+    folder: Path, template: str | None, trust_remote_code: bool, tell: Tell, licence: str | None = None
+) -> dict[str, Any]:
+    """Write the template if one is asked for, check that config and tokenizer open, and show the licence (`licence`
+    is what the source itself says). Gives figures.
 
     Raises ModelError if they do not, or if they would only with the model's own code and that is not trusted.
     """
@@ -23,6 +27,7 @@ def finish(folder: Path, template: str | None, trust_remote_code: bool, tell: Te
         write_template(folder, read_template(template))
     config, tokenizer = _open(folder, trust_remote_code)
     figures = {"architecture": (config.architectures or [config.model_type])[0], "vocabulary": len(tokenizer)}
+    figures |= find_licence(folder, licence, tell)
     if not tokenizer.chat_template:
         tell(Warned("the model has no chat template: it cannot be tuned or served yet", "set template=chatml"))
         return figures

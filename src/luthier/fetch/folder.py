@@ -6,39 +6,52 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from luthier.artifact import atomic
 from luthier.errors import FetchError
 from luthier.event import Chose, Progress, Tell
-from luthier.fetch.found import Found
+from luthier.fetch import lfs
+from luthier.fetch.found import Found, HashFile
 from luthier.fetch.gguf_file import gguf_bytes, look_at_gguf
 from luthier.fetch.model_files import check_names, check_whole, choose, is_pickle
 from luthier.fetch.spec import FetchSpec
 
 
-def look(spec: FetchSpec, rest: str) -> Found:
+def look(spec: FetchSpec, rest: str, hash_file: HashFile) -> Found:
     """Find the model in a folder. Raises FetchError if there is none, ModelError if it is not whole or pickled.
 
-    The content is what it is known by: every file taken is hashed.
+    The content is what it is known by: every file taken is hashed. A git-lfs pointer counts as what it stands for,
+    which is taken from the repository's own store, or from its LFS server.
     """
     place = _place(rest)
     if place.is_file():
-        return look_at_gguf(spec, place, {}, {})
+        if lfs.read_pointer(place) is not None:
+            raise lfs.unresolved([place.name], str(place))
+        return look_at_gguf(spec, place, hash_file, {}, {})
     every, names = _names(place, spec)
     check_names(names, every, str(place))
-    check_whole(place, names)
-    hashes = {name: atomic.sha256(place / name) for name in names}
+    pointers = {name: pointer for name in names if (pointer := lfs.read_pointer(place / name)) is not None}
+    server = lfs.server_of_folder(place) if pointers else None
+    if pointers and server is None and not all(lfs.kept_object(place, p.sha256) for p in pointers.values()):
+        raise lfs.unresolved(list(pointers), str(place))
+    check_whole(place, names if not pointers else set())
+    hashes = {name: pointers[name].sha256 if name in pointers else hash_file(place / name) for name in names}
     digest = hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
-    left = [name for name in every if is_pickle(name)]
+    left = [name for name in every if is_pickle(name) and name not in names]
 
     def bring(out: Path, work: Path, tell: Tell) -> dict[str, Any]:
         if left:
             tell(Chose("files left out", ", ".join(left[:5]), "pickles are never taken"))
-        total = sum((place / name).stat().st_size for name in names)
+        here = [name for name in names if name not in pointers]
+        total = sum((place / name).stat().st_size for name in here)
         done = 0
-        for name in names:
+        for name in here:
             _take(place / name, out / name, link=spec.link and name.endswith(".safetensors"))
             done += (place / name).stat().st_size
             tell(Progress("copy", done, total, "bytes"))
+        if pointers:
+            from luthier.fetch.pointed import bring_pointed  # httpx: only when something is really fetched
+
+            bring_pointed(pointers, place, server, spec, out, work, tell)
+            check_whole(out, names)
         return {"folder": str(place), "files": len(names)}
 
     return Found("model", bring, {"folder": f"sha256:{digest}"})
@@ -51,7 +64,8 @@ def expected_bytes(spec: FetchSpec, rest: str) -> int:
         return gguf_bytes(spec, place)
     _, names = _names(place, spec)
     copied = [name for name in names if not (spec.link and name.endswith(".safetensors"))]
-    return sum((place / name).stat().st_size for name in copied)
+    pointers = {name: lfs.read_pointer(place / name) for name in copied}
+    return sum(pointer.size if pointer else (place / name).stat().st_size for name, pointer in pointers.items())
 
 
 def _place(rest: str) -> Path:

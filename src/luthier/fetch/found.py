@@ -12,6 +12,10 @@ Bring = Callable[[Path, Path, Tell], dict[str, Any]]
 """`bring(out, work, tell) -> figures`: the heavy half of a source; loads what it needs itself."""
 
 
+HashFile = Callable[[Path], str]
+"""Gives the SHA-256 of a file, in hex, from memory where the file is as it was."""
+
+
 @dataclass(frozen=True)
 class Found:
     """What there is: enough to order it."""

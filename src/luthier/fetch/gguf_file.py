@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from luthier.artifact import atomic
 from luthier.event import Tell
-from luthier.fetch.found import Found
+from luthier.fetch.found import Found, HashFile
 from luthier.fetch.gguf_header import read_header
 from luthier.fetch.spec import FetchSpec
 
@@ -14,9 +13,11 @@ BYTES_PER_WEIGHT = {"float32": 4, "bfloat16": 2}
 TOKENIZER_BYTES_PER_TOKEN = 75
 
 
-def look_at_gguf(spec: FetchSpec, path: Path, figures: Mapping[str, Any], choices: Mapping[str, str]) -> Found:
+def look_at_gguf(
+    spec: FetchSpec, path: Path, hash_file: HashFile, figures: Mapping[str, Any], choices: Mapping[str, str]
+) -> Found:
     """Find the model in a GGUF file. `figures` and `choices` say where the file itself comes from."""
-    file_hash = f"sha256:{atomic.sha256(path)}"
+    file_hash = f"sha256:{hash_file(path)}"
 
     def bring(out: Path, work: Path, tell: Tell) -> dict[str, Any]:
         from luthier.fetch.gguf_model import convert  # torch: only when it is really made

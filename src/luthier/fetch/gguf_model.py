@@ -45,7 +45,9 @@ def convert(path: Path, out: Path, dtype: str, tell: Tell) -> dict[str, Any]:
     model.to(getattr(torch, dtype)).save_pretrained(out, max_shard_size="5GB")
     _drop_junk(out)
     name = settings.get("general.name", path.stem)
-    return {"name": name, "parameters": model.num_parameters(), "dtype": dtype, "largest_bfloat16_loss": loss}
+    facts = {"name": name, "parameters": model.num_parameters(), "dtype": dtype, "largest_bfloat16_loss": loss}
+    licence = settings.get("general.license")
+    return facts | ({"licence": licence} if isinstance(licence, str) and licence else {})
 
 
 def _model(path: Path, settings: dict[str, Any]) -> Any:

@@ -1,23 +1,32 @@
-"""`owner/name`: a model on a Hugging Face-style hub, known by its name; the commit stands in the figures."""
+"""`owner/name`: models and data on a Hugging Face-style hub, known by their names; the commit is in the figures."""
 
 from pathlib import Path
 from typing import Any
 
 from luthier.event import Tell
-from luthier.fetch.found import Found
+from luthier.fetch.address import Place, kind_of_place, read_place
+from luthier.fetch.found import Found, HashFile
 from luthier.fetch.spec import FetchSpec
 
 
-def look(spec: FetchSpec, rest: str) -> Found:
+def look(spec: FetchSpec, rest: str, hash_file: HashFile) -> Found:
     """Take the name as it is: nothing is asked of the network until it is fetched, and never again afterwards."""
+    return _found(read_place(rest, False, spec.revision, spec.endpoint), spec)
 
-    def bring(out: Path, work: Path, tell: Tell) -> dict[str, Any]:
-        from luthier.fetch.download import download  # huggingface_hub: only when something is really fetched
 
-        return download(rest, spec, out, work, tell)
-
-    return Found("model", bring)
+def look_at_data(spec: FetchSpec, rest: str, hash_file: HashFile) -> Found:
+    """Take the name of a repository of data as it is."""
+    return _found(read_place(rest, True, spec.revision, spec.endpoint), spec)
 
 
 def expected_bytes(spec: FetchSpec, rest: str) -> None:
     """Give None: the size is not known without asking the hub."""
+
+
+def _found(place: Place, spec: FetchSpec) -> Found:
+    def bring(out: Path, work: Path, tell: Tell) -> dict[str, Any]:
+        from luthier.fetch.download import bring_from_hub  # httpx: only when something is really fetched
+
+        return bring_from_hub(place, spec, out, work, tell)
+
+    return Found(kind_of_place(place), bring)

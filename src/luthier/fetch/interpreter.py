@@ -11,7 +11,7 @@ from typing import Any
 from luthier.artifact import atomic
 from luthier.errors import DataError, FetchError
 from luthier.event import Counted, Tell
-from luthier.fetch.found import Found
+from luthier.fetch.found import Found, HashFile
 from luthier.fetch.package import package_folders, package_version
 from luthier.fetch.questions import PHRASINGS, make_rows
 from luthier.fetch.spec import FetchSpec
@@ -22,7 +22,7 @@ TIMEOUT_SECONDS = 300
 BYTES_PER_STDLIB = 5_000_000
 
 
-def look(spec: FetchSpec, name: str) -> Found:
+def look(spec: FetchSpec, name: str, hash_file: HashFile) -> Found:
     """Find what has docstrings. Raises FetchError if the package is not installed.
 
     Rows hang on the version of Python and of the package: both are part of what is ordered.

@@ -1,37 +1,64 @@
-"""Which files of a model are taken, and whether what was taken is whole. Pickles are never taken."""
+"""Which files of a model are taken, and whether what was taken is whole. Pickles only to be converted."""
 
-import json
 from collections.abc import Collection, Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-
 from luthier.errors import ModelError
 from luthier.fetch.spec import FetchSpec
+from luthier.fetch.weights_header import check_index, read_tensors
 from luthier.model.template import read_config
 
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz", ".h5", ".msgpack")
 """Opening these can run code of strangers, or they hold the weights once more in another library's form."""
 WEIGHTS, SHARD_INDEX = "model.safetensors", "model.safetensors.index.json"
+PICKLED, PICKLED_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
+PICKLED_SHARDS = "pytorch_model-*-of-*.bin"
+STATE_DICTS = (".bin", ".pt", ".pth")
+NO_WEIGHTS = ("training_args*", "optimizer*", "scheduler*", "scaler*", "rng_state*", "adapter_model*", "*_states.pt")
+"""Pickles that trainers leave beside a model's weights."""
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
 
 
 def choose(names: Iterable[str], spec: FetchSpec) -> list[str]:
-    """Give the names to take, sorted: included, not excluded, no pickle; the model's code only if it is trusted."""
+    """Give the names to take, sorted: included, not excluded, no pickle; the model's code only if it is trusted.
+
+    With `convert` set, and no safetensors among them, the pickled weights are taken too.
+    """
     include = (*spec.include, "*.py") if spec.trust_remote_code else spec.include
+
+    def is_left(name: str) -> bool:
+        return any(fnmatchcase(name, pattern) for pattern in spec.exclude)
 
     def wanted(name: str) -> bool:
         taken = any(fnmatchcase(name, pattern) for pattern in include)
-        left = any(fnmatchcase(name, pattern) for pattern in spec.exclude)
         is_code = name.endswith(".py") and not spec.trust_remote_code
-        return taken and not left and not is_code and not is_pickle(name)
+        return taken and not is_left(name) and not is_code and not is_pickle(name)
 
-    return sorted(name for name in names if wanted(name))
+    names = list(names)
+    chosen = [name for name in names if wanted(name)]
+    if spec.convert and not {WEIGHTS, SHARD_INDEX} & set(chosen):
+        chosen += pickled_weights(name for name in names if not is_left(name))
+        chosen += [name for name in (PICKLED_INDEX,) if name in names and name not in chosen]
+    return sorted(chosen)
+
+
+def pickled_weights(names: Iterable[str]) -> list[str]:
+    """Give the pickles of a model's folder that hold its weights, sorted; several of unknown names cannot be told."""
+    here = sorted(name for name in names if "/" not in name)
+    if PICKLED_INDEX in here:
+        return [name for name in here if fnmatchcase(name, PICKLED_SHARDS)]
+    if PICKLED in here:
+        return [PICKLED]
+    return [
+        name
+        for name in here
+        if name.lower().endswith(STATE_DICTS) and not any(fnmatchcase(name, pattern) for pattern in NO_WEIGHTS)
+    ]
 
 
 def is_pickle(name: str) -> bool:
-    """Whether a file of this name is never taken."""
+    """Whether a file of this name is never taken as it is."""
     return name.lower().endswith(PICKLES)
 
 
@@ -45,15 +72,7 @@ def check_names(taken: Iterable[str], every: Iterable[str], where: str) -> None:
             mend="give a folder as transformers saves it (config.json, *.safetensors, tokenizer.json)",
         )
     if not names & {WEIGHTS, SHARD_INDEX}:
-        pickles = sorted(name for name in every if is_pickle(name))
-        raise ModelError(
-            f"the weights are pickled ({pickles[0]}), which can run code when opened"
-            if pickles
-            else f"there is no {WEIGHTS}, nor a list of its parts ({SHARD_INDEX})",
-            where=where,
-            mend="where you trust them, save them once as safetensors (save_pretrained of transformers does), then "
-            "give that folder; on the hub, look for a revision with safetensors",
-        )
+        _check_pickled(names, every, where)
     if not names & set(TOKENIZERS):
         raise ModelError(
             "the model has no tokenizer",
@@ -62,28 +81,37 @@ def check_names(taken: Iterable[str], every: Iterable[str], where: str) -> None:
         )
 
 
+def _check_pickled(names: set[str], every: Iterable[str], where: str) -> None:
+    """Raise ModelError unless the pickled weights of one saving were taken, to be converted."""
+    taken = sorted(name for name in names if is_pickle(name))
+    if len(taken) == 1 or (taken and PICKLED_INDEX in names):
+        return
+    if taken:
+        raise ModelError(
+            f"{len(taken)} pickles could be the weights: {', '.join(taken[:4])}",
+            where=where,
+            mend="leave out those that are not: exclude='[NAME, ...]'",
+        )
+    pickles = sorted(name for name in every if is_pickle(name))
+    if pickles:
+        raise ModelError(
+            f"the weights are pickled ({pickles[0]}), which can run code when opened",
+            where=where,
+            mend="set convert=true (or --convert): they are turned into safetensors by a process that is shut in; "
+            "or take a revision of the model with safetensors",
+        )
+    raise ModelError(
+        f"there is no {WEIGHTS}, nor a list of its parts ({SHARD_INDEX})",
+        where=where,
+        mend="give a folder as save_pretrained of transformers writes it, or download the missing files",
+    )
+
+
 def check_whole(folder: Path, names: Collection[str]) -> None:
-    """Raise ModelError if config.json is not JSON, a safetensors file is cut short, or a shard is missing."""
+    """Raise ModelError if config.json is not JSON, a safetensors file is not exactly what its header says, or a shard
+    is missing. No weight is read.
+    """
     read_config(folder)
-    held: set[str] = set()
-    for name in (name for name in names if name.endswith(".safetensors")):
-        try:
-            with safe_open(folder / name, framework="numpy") as file:  # reads the header and compares the file's size
-                held |= set(file.keys())
-        except SafetensorError as error:
-            raise ModelError(
-                f"{name} is damaged or cut short: {error}", where=str(folder / name), mend="download it again"
-            ) from None
-    index = folder / SHARD_INDEX
+    held = {name: read_tensors(folder / name) for name in names if name.endswith(".safetensors")}
     if SHARD_INDEX in names:
-        try:
-            shards = dict(json.loads(index.read_text(encoding="utf-8"))["weight_map"])
-        except (ValueError, KeyError, TypeError):
-            raise ModelError("not a list of shards", where=str(index), mend="download it again") from None
-        missing = sorted({shard for tensor, shard in shards.items() if tensor not in held})
-        if missing:
-            raise ModelError(
-                f"{len(missing)} files of weights are missing or not whole: {', '.join(missing[:3])}",
-                where=str(index),
-                mend="put the missing files beside it, or download the model again",
-            )
+        check_index(folder / SHARD_INDEX, held)

@@ -5,16 +5,16 @@ from importlib.metadata import PackageNotFoundError, packages_distributions, ver
 from pathlib import Path
 
 from luthier.errors import FetchError
-from luthier.fetch.found import Found
+from luthier.fetch.found import Found, HashFile
 from luthier.fetch.gguf_file import gguf_bytes, look_at_gguf
 from luthier.fetch.spec import FetchSpec
 
 
-def look(spec: FetchSpec, rest: str) -> Found:
+def look(spec: FetchSpec, rest: str, hash_file: HashFile) -> Found:
     """Find the package's GGUF file. Raises FetchError if the package, or one file in it, is not to be found."""
     name = _import_name(rest)
     said = f"{name} {package_version(name)}"
-    return look_at_gguf(spec, find_gguf(rest), {"package": said}, {"package": said})
+    return look_at_gguf(spec, find_gguf(rest), hash_file, {"package": said}, {"package": said})
 
 
 def expected_bytes(spec: FetchSpec, rest: str) -> int:

@@ -45,7 +45,8 @@ def make_tiny_llama(out: Path) -> dict[str, Any]:
         do_sample=False,
     )
     model.save_pretrained(out)
-    return {"parameters": model.num_parameters(), "dtype": "float32", "vocabulary": len(tokenizer)}
+    facts = {"parameters": model.num_parameters(), "dtype": "float32", "vocabulary": len(tokenizer)}
+    return facts | {"licence": "apache-2.0"}  # drawn by our own code, under its licence
 
 
 def make_tokenizer() -> PreTrainedTokenizerFast:

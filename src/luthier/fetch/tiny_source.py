@@ -5,14 +5,14 @@ from typing import Any
 
 from luthier.errors import FetchError
 from luthier.event import Tell
-from luthier.fetch.found import Found
+from luthier.fetch.found import Found, HashFile
 from luthier.fetch.spec import FetchSpec
 
 KINDS = ("llama",)
 LLAMA_BYTES = 1_000_000
 
 
-def look(spec: FetchSpec, name: str) -> Found:
+def look(spec: FetchSpec, name: str, hash_file: HashFile) -> Found:
     """Find a tiny model by name. Raises FetchError if there is none of that name."""
     if name not in KINDS:
         raise FetchError(
