@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from luthier.artifact.card import template_figures
 from luthier.artifact.released import current
 from luthier.artifact.store import Artifact, Store
 from luthier.event import Event, Made, Skipped, hush
 from luthier.fetch.run import fetch
 from luthier.fetch.spec import FetchSpec
+from luthier.model.template import open_template
 from luthier.prepare.run import prepare
 from luthier.prepare.spec import PrepareSpec, SplitSpec
 from luthier.recipe.load import load_recipe
@@ -38,6 +40,16 @@ def test_a_second_run_makes_nothing(tiny_recipe: Path, straight: tuple[Store, di
     assert {name: artifact.id for name, artifact in again.items()} == {name: a.id for name, a in made.items()}
     assert [event.id for event in told if isinstance(event, Skipped)] == [artifact.id for artifact in made.values()]
     assert not any(isinstance(event, Made) for event in told)
+
+
+def test_the_hashes_of_template_and_parity_travel_from_examples_to_release(
+    straight: tuple[Store, dict[str, Artifact]],
+) -> None:
+    made = straight[1]
+    wanted = open_template(made["model"].folder).hashes()
+    assert len(wanted) == 2
+    for name in ("prepare", "tune", "evaluate", "release"):
+        assert template_figures(made[name].card) == wanted, name
 
 
 def test_the_command_line_makes_what_the_python_api_makes(

@@ -90,7 +90,8 @@ def test_a_stream_says_the_same_in_order(client: OpenAI, tiny: LocalModel) -> No
     assert tuple(ids) == local.token_ids
     assert last.choices[0].finish_reason == "length"
     assert last.choices[0].delta.content is None
-    assert tuple((last.model_extra or {})["prompt_token_ids"]) == local.prompt_ids
+    assert tuple((first.model_extra or {})["prompt_token_ids"]) == local.prompt_ids
+    assert all("prompt_token_ids" not in (chunk.model_extra or {}) for chunk in (*middle, last))
     assert counted.choices == []
     assert counted.usage is not None
     assert counted.usage.total_tokens == len(local.prompt_ids) + 15

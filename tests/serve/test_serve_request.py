@@ -9,7 +9,8 @@ from luthier.artifact.example import Message
 from luthier.engine.ports import Sampling
 from luthier.errors import LuthierError
 from luthier.serve.refusal import to_plain
-from luthier.serve.request import CHAT_NEUTRAL, COMPLETION_NEUTRAL, HARMLESS, TURN_NEUTRAL, read_chat, read_completion
+from luthier.serve.request import CHAT_NEUTRAL, COMPLETION_NEUTRAL, HARMLESS, read_chat, read_completion
+from luthier.serve.turn import TURN_NEUTRAL
 
 TURN = {"role": "user", "content": "a"}
 CHAT = {"model": "m", "messages": [TURN]}

@@ -19,6 +19,10 @@ WATCHED = ("torch", "transformers", "peft", "tokenizers", "safetensors")
 """Packages whose version is written on each card."""
 
 
+TEMPLATE_FIGURES = ("template_sha256", "parity_sha256")
+"""Figures handed on from card to card: which chat template was used, and the ids it gives for a set of probes."""
+
+
 @dataclass(frozen=True)
 class Card:
     """What an artifact is, what it was made from, and what was measured while it was made."""
@@ -57,6 +61,11 @@ def card_of(
         made_at=made_at,
         seconds=round(seconds, 3),
     )
+
+
+def template_figures(card: Card) -> dict[str, Any]:
+    """Give what a card says of the chat template, to be written on the card of what is made from it."""
+    return {name: card.figures[name] for name in TEMPLATE_FIGURES if name in card.figures}
 
 
 def to_plain(card: Card) -> dict[str, Any]:

@@ -41,6 +41,14 @@ class Message:
 
 
 @dataclass(frozen=True)
+class Conversation:
+    """Messages, and the tools that may be called in them (see `Example.tools`)."""
+
+    messages: tuple[Message, ...]
+    tools: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
 class Example:
     """One row: a conversation that ends with the assistant's answer, or plain text, or texts with a label.
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from luthier.artifact.example import Conversation
 from luthier.artifact.tokens import Tokens
 from luthier.engine.decode import Row, decode
 from luthier.engine.draw import Draw, read_defaults, settle
@@ -89,8 +90,9 @@ class LocalModel:
                 if not fresh and row.finish is None:
                     continue
                 token_ids = tuple(row.token_ids[told:])
+                prompt_ids = row.prompt_ids if told == 0 else ()
                 told = len(row.token_ids)
-                yield Piece(fresh, row.answer() if row.finish else None, token_ids)
+                yield Piece(fresh, row.answer() if row.finish else None, token_ids, prompt_ids)
 
     def score(self, rows: Sequence[Tokens], tell: Tell = hush) -> list[npt.NDArray[np.float64]]:
         """Give, for each row, the natural log-probability of each of its supervised tokens, shape (supervised,).
@@ -132,6 +134,8 @@ class LocalModel:
         if isinstance(prompt, str):
             ids: list[int] = self.template.tokenizer(prompt)["input_ids"]  # with the BOS token, where the model has one
             return ids
+        if isinstance(prompt, Conversation):
+            return self.template.prompt(prompt.messages, prompt.tools)
         if prompt and not isinstance(prompt[0], int):
             return self.template.prompt([turn for turn in prompt if not isinstance(turn, int)])
         return [int(token_id) for token_id in prompt if isinstance(token_id, int)]

@@ -10,12 +10,13 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from luthier.artifact.example import Message
+from luthier.artifact.example import Conversation, Message
 from luthier.artifact.tokens import Tokens
 from luthier.event import Tell
 
-Prompt = tuple[Message, ...] | str | tuple[int, ...]
-"""A conversation (the chat template is applied), a plain text, or token ids (both taken as they are)."""
+Prompt = tuple[Message, ...] | Conversation | str | tuple[int, ...]
+"""A conversation, without tools or with them (the chat template is applied), a plain text, or token ids (both taken as
+they are)."""
 
 Finish = Literal["stop", "length"]
 """Why an answer ended: the model (or a stop string) ended it, or its length did."""
@@ -58,6 +59,8 @@ class Piece:
     answer: Answer | None = None
     token_ids: tuple[int, ...] = ()
     """The tokens said since the piece before this one (a text may wait for the rest of its character)."""
+    prompt_ids: tuple[int, ...] = ()
+    """The prompt's tokens, on the first piece, where the engine knows them before the answer is whole."""
 
 
 @runtime_checkable

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from luthier.artifact.example import Message, plain
+from luthier.artifact.example import Conversation, Message, plain
 from luthier.engine.ports import Answer, Finish, Piece, Prompt, Sampling
 from luthier.errors import ServeError
 from luthier.event import Progress, Tell, hush
@@ -97,7 +97,7 @@ class RemoteModel:
                 if cancelled():
                     return
                 piece = said.hear(data)
-                if piece.text or piece.token_ids:
+                if piece.text or piece.token_ids or piece.prompt_ids:
                     yield piece
         yield Piece("", said.answer())
 
@@ -122,9 +122,12 @@ class RemoteModel:
         body: dict[str, Any] = {key: value for key, value in wishes.items() if value is not None}
         if isinstance(prompt, str):
             return "completions", body | {"prompt": prompt}
+        if isinstance(prompt, Conversation):
+            tools = {"tools": [dict(tool) for tool in prompt.tools]} if prompt.tools else {}
+            return "chat/completions", body | {"messages": _turns(prompt.messages)} | tools
         messages = [turn for turn in prompt if isinstance(turn, Message)]
         if messages:
-            return "chat/completions", body | {"messages": plain(messages)}
+            return "chat/completions", body | {"messages": _turns(messages)}
         return "completions", body | {"prompt": list(prompt)}
 
     @contextmanager
@@ -166,7 +169,8 @@ class _Heard:
         self.finish: Finish = "stop"
 
     def hear(self, data: Mapping[str, Any]) -> Piece:
-        self.prompt_ids = tuple(data.get("prompt_token_ids") or self.prompt_ids)
+        fresh = tuple(data.get("prompt_token_ids") or ())
+        self.prompt_ids = fresh or self.prompt_ids
         for choice in data.get("choices", ())[:1]:
             words = choice.get("delta") or choice.get("message") or {}
             text = words.get("content") or choice.get("text") or ""
@@ -175,11 +179,19 @@ class _Heard:
             self.token_ids += token_ids
             if choice.get("finish_reason") == "length":
                 self.finish = "length"
-            return Piece(text, None, token_ids)
-        return Piece("")
+            return Piece(text, None, token_ids, fresh)
+        return Piece("", None, (), fresh)
 
     def answer(self) -> Answer:
         return Answer(self.text, self.token_ids, self.prompt_ids, self.finish)
+
+
+def _turns(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    """Give messages as the API has them: a call's arguments travel as JSON in a text."""
+    turns = plain(messages)
+    for call in (call for turn in turns for call in turn.get("tool_calls", ())):
+        call["function"]["arguments"] = json.dumps(call["function"]["arguments"], ensure_ascii=False)
+    return turns
 
 
 def full_url(url: str) -> str:

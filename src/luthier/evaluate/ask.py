@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from luthier.artifact import atomic
-from luthier.engine.ports import LocalChatModel, Sampling
+from luthier.artifact.example import Conversation
+from luthier.engine.ports import LocalChatModel, Prompt, Sampling
 from luthier.evaluate.choose import Row
 from luthier.event import Event, Progress, Tell
 from luthier.measure.metrics import metrics
@@ -68,7 +69,7 @@ def _ask_batch(model: LocalChatModel, batch: Sequence[Row], task: TaskSpec, seed
     said: list[tuple[str, str]] = [("", "")] * len(batch)
     if "answers" in needs:
         sampling = Sampling(max_tokens=task.max_tokens, temperature=task.temperature, stop=task.stop, seed=seed)
-        answers = model.answer([row.example.prompt for row in batch], sampling, tell_but_progress)
+        answers = model.answer([_prompt(row) for row in batch], sampling, tell_but_progress)
         said = [(answer.text, answer.finish) for answer in answers]
     sums: list[tuple[float, int]] = [(0.0, 0)] * len(batch)
     scored = [place for place, row in enumerate(batch) if row.tokens.supervised]
@@ -77,6 +78,12 @@ def _ask_batch(model: LocalChatModel, batch: Sequence[Row], task: TaskSpec, seed
         for place, log_probabilities in zip(scored, found, strict=True):
             sums[place] = (math.fsum(log_probabilities.tolist()), len(log_probabilities))
     return [Reply(*answer, *total) for answer, total in zip(said, sums, strict=True)]
+
+
+def _prompt(row: Row) -> Prompt:
+    """What is asked: the row's messages, and the tools it may call where it has some."""
+    example = row.example
+    return Conversation(example.prompt, example.tools) if example.tools else example.prompt
 
 
 def _line(batch: Sequence[Row], replies: Sequence[Reply]) -> str:

@@ -41,6 +41,12 @@ def read_rows(folder: Path, split: str) -> list[Row]:
             mend=f"give prepare more rows, or a larger share for {split}",
         )
     for line, row in enumerate(rows, start=1):
+        if row.example.task != "chat":
+            raise DataError(
+                f"the row's task is {row.example.task!r}: only chats can be asked",
+                where=f"{path}:{line} (from {row.example.source})",
+                mend="prepare questions with their answers, and give those (--data ID)",
+            )
         if not row.example.reference.strip():
             raise DataError(
                 f"the reference is {row.example.reference!r}: no answer can be judged by it",

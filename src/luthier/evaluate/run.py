@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from luthier.artifact.card import template_figures
 from luthier.artifact.order import Order
 from luthier.artifact.store import Artifact, Store, check_kind
 from luthier.engine.ports import LocalChatModel
@@ -43,7 +44,8 @@ def evaluate(
     def build(out: Path, work: Path) -> Mapping[str, Any]:
         from luthier.evaluate.compare import compare_models
 
-        return compare_models(spec, task, base, tuned, data, out, work, open_model, tell)
+        scores = compare_models(spec, task, base, tuned, data, out, work, open_model, tell)
+        return {**scores, **template_figures(data.card)}
 
     device = choose_device().value  # as `open_model` chooses: answers in bfloat16 are not those in float32
     choices = {"device": device, "dtype": choose_dtype(device).value}

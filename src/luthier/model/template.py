@@ -1,4 +1,4 @@
-"""From messages to token ids and label mask: one function for preparing, training, evaluating and serving.
+"""From messages to token ids and label mask: one way for preparing, training, evaluating and serving.
 
 The model's own Jinja template is the only truth. What is learned comes from the template too, never from the pad id:
 from its `{% generation %}` marks where it has them, else from prefixes: the ids up to a turn's generation prompt are
@@ -7,19 +7,22 @@ what the server would send, so what follows them, up to the stop token, is what 
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from luthier.artifact.example import Message, plain
+from luthier.artifact.example import Conversation, Message
 from luthier.artifact.tokens import Tokens
 from luthier.errors import DataError, ModelError
-
-TrainOn = Literal["all", "last"]
-"""Which assistant turns are learned."""
+from luthier.model.encode import Encoder
+from luthier.model.jinja import Writer, forms_of
+from luthier.model.mask import Ids, Masker
+from luthier.model.parity import parity
+from luthier.model.spans import Marker, Reasoning, TrainOn, Written, answers_apart
 
 
 @dataclass(frozen=True)
@@ -33,91 +36,135 @@ class Template:
     """The longest sequence the model takes, in tokens."""
     folder: Path
 
-    def prompt(self, messages: Sequence[Message]) -> list[int]:
-        """Give the ids the server feeds: the messages, then the opening of the assistant's turn."""
-        return self._ids(self._text(messages, opened=True))
+    def prompt(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] = ()) -> Ids:
+        """Give the ids the server feeds: the messages, then the opening of the assistant's turn.
 
-    def render(self, messages: Sequence[Message], train_on: TrainOn = "all") -> Tokens:
-        """Give the ids of a whole conversation, (T,), and which of them are learned, (T,).
-
-        Raises DataError if the template re-writes earlier turns, so that no span can be told for sure.
+        Raises DataError if the template refuses the messages, or has no place for the tools or for a call of one.
         """
-        text = self._text(messages, opened=False)
-        ids = np.asarray(self._ids(text), dtype=np.int32)
-        if self.marks_answers:
-            return Tokens(ids, self._marked(messages, len(ids), train_on))
-        mask = np.zeros(len(ids), dtype=np.bool_)
-        turns = [index for index, message in enumerate(messages) if message.role == "assistant"]
-        for index in turns[-1:] if train_on == "last" else turns:
-            begin, end = self._span(messages, index, ids)
-            mask[begin:end] = True
-        return Tokens(ids, mask)
+        shown = [dict(tool) for tool in tools]
+        text = self._writer.text(forms_of(messages), shown, opened=True)
+        self._marker.check_prompt(text, messages, shown)
+        return self._encoder.ids([text])[0]
+
+    def render(
+        self,
+        messages: Sequence[Message],
+        train_on: TrainOn = "all",
+        *,
+        tools: Sequence[Mapping[str, Any]] = (),
+        reasoning: Reasoning = "learn",
+    ) -> Tokens:
+        """Give the ids of a whole conversation, (T,), which of them are learned, and how much each counts.
+
+        Raises Rewritten (a DataError) if the template writes a learned turn otherwise once others follow, DataError
+        if it refuses the conversation, drops something in it, or if a span cannot be told for sure.
+        """
+        [found] = self.render_many([Conversation(tuple(messages), tuple(tools))], train_on, reasoning=reasoning)
+        if isinstance(found, DataError):
+            raise found
+        return found
+
+    def render_many(
+        self, talks: Sequence[Conversation], train_on: TrainOn = "all", *, reasoning: Reasoning = "learn"
+    ) -> list[Tokens | DataError]:
+        """Render conversations as `render` does, the tokenizer called once; errors stand in their places."""
+        written = [self._write(talk, train_on, reasoning) for talk in talks]
+        rows = iter(self._masker.tokens([one for one in written if isinstance(one, Written)]))
+        return [one if isinstance(one, DataError) else next(rows) for one in written]
+
+    def render_pair(
+        self,
+        messages: Sequence[Message],
+        rejected: Message,
+        *,
+        tools: Sequence[Mapping[str, Any]] = (),
+        reasoning: Reasoning = "learn",
+    ) -> tuple[Tokens, Tokens]:
+        """Give a conversation with its better answer (the last message) and with its worse one; both are learned last.
+
+        Raises as `render` does.
+        """
+        better = self.render(messages, "last", tools=tools, reasoning=reasoning)
+        worse = self.render((*messages[:-1], rejected), "last", tools=tools, reasoning=reasoning)
+        return better, worse
+
+    def render_text(self, text: str) -> Tokens:
+        """Give a plain text to be continued, all of it learned: with the tokenizer's own beginning, and an end."""
+        return self.render_plain([text])[0]
+
+    def render_plain(self, texts: Sequence[str]) -> list[Tokens]:
+        """Give plain texts as `render_text` does, with one call of the tokenizer for all."""
+        found = self.tokenizer(list(texts), verbose=False)["input_ids"] if texts else []
+        end = self.tokenizer.eos_token_id
+        rows = [[*ids, end] if end is not None and ids[-1:] != [end] else ids for ids in found]
+        return [Tokens(np.asarray(ids, np.int32), np.ones(len(ids), np.bool_)) for ids in rows]
+
+    def render_texts(self, texts: Sequence[str]) -> Tokens:
+        """Give what is to be classified, one text or a pair, as the tokenizer itself joins them; nothing is learned."""
+        return self.render_labelled([texts])[0]
+
+    def render_labelled(self, rows: Sequence[Sequence[str]]) -> list[Tokens]:
+        """Give texts, or pairs of texts, to be classified, as `render_texts` does; all rows have as many texts."""
+        seconds = [row[1] for row in rows if len(row) > 1]
+        pair = [seconds] if seconds else []
+        found = self.tokenizer([row[0] for row in rows], *pair, verbose=False)["input_ids"] if rows else []
+        return [Tokens(np.asarray(ids, np.int32), np.zeros(len(ids), np.bool_)) for ids in found]
+
+    def answers_apart(self, messages: Sequence[Message], train_on: TrainOn = "all") -> list[tuple[Message, ...]]:
+        """Give one conversation for each learned answer, for where `render` raises Rewritten: each is exact alone."""
+        return answers_apart(messages, train_on)
 
     @property
     def marks_answers(self) -> bool:
         """Whether the template itself says what the assistant generates."""
-        source = str(self.tokenizer.chat_template)
-        return "{% generation" in source or "{%- generation" in source
+        return self._writer.marks_answers
 
     @property
     def sha256(self) -> str:
-        """A hash of the template's text, in hex: it travels in the cards."""
-        return hashlib.sha256(str(self.tokenizer.chat_template).encode()).hexdigest()
+        """A hash of the template's text, in hex."""
+        return hashlib.sha256(self._writer.source.encode()).hexdigest()
+
+    def hashes(self) -> dict[str, str]:
+        """Give what travels in the cards: the hash of the template's text, and of the ids of the parity probes.
+
+        Raises ModelError if a probe's ids here are not those of plain `apply_chat_template`.
+        """
+        found = parity(self)
+        wrong = found.different
+        if wrong:
+            raise ModelError(
+                f"the ids of {', '.join(wrong)} are not those of apply_chat_template",
+                where=str(self.folder),
+                mend="use the tokenizer and template of one model, saved by this version of transformers",
+            )
+        return {"template_sha256": self.sha256, "parity_sha256": found.sha256}
 
     def decode(self, ids: Sequence[int]) -> str:
         """Give the text of ids, without special tokens."""
         text: str = self.tokenizer.decode(list(ids), skip_special_tokens=True)
         return text
 
-    def _text(self, messages: Sequence[Message], *, opened: bool) -> str:
+    @cached_property
+    def _writer(self) -> Writer:
+        return Writer(self.tokenizer, self.folder)
+
+    @cached_property
+    def _marker(self) -> Marker:
+        return Marker(self._writer, self.folder)
+
+    @cached_property
+    def _encoder(self) -> Encoder:
+        return Encoder(self.tokenizer)
+
+    @cached_property
+    def _masker(self) -> Masker:
+        return Masker(self._encoder, self._writer.marks_answers, self.stop_ids, self.folder)
+
+    def _write(self, talk: Conversation, train_on: TrainOn, reasoning: Reasoning) -> Written | DataError:
         try:
-            text: str = self.tokenizer.apply_chat_template(
-                plain(messages), tokenize=False, add_generation_prompt=opened
-            )
-        except Exception as error:  # a template is a program of strangers: it may raise anything
-            roles = ", ".join(message.role for message in messages)
-            raise DataError(
-                f"the chat template refuses the roles ({roles}): {error}",
-                where=str(self.folder),
-                mend="give the turns the roles and order the template knows",
-            ) from error
-        return text
-
-    def _ids(self, text: str) -> list[int]:
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-        return ids
-
-    def _span(
-        self, messages: Sequence[Message], index: int, ids: "np.ndarray[Any, np.dtype[np.int32]]"
-    ) -> tuple[int, int]:
-        before = self.prompt(messages[:index])
-        after = self._ids(self._text(messages[: index + 1], opened=False))
-        begin, end = len(before), len(after)
-        if ids[:begin].tolist() != before or ids[:end].tolist() != after:
-            raise DataError(
-                f"the chat template writes turn {index + 1} of {len(messages)} otherwise when others follow it",
-                where=str(self.folder),
-                mend="mark the answers in the template with {% generation %}, or set train_on=last",
-            )
-        stops = [place for place in range(begin, end) if int(ids[place]) in self.stop_ids]
-        return begin, (stops[-1] + 1 if stops else end)
-
-    def _marked(
-        self, messages: Sequence[Message], count: int, train_on: TrainOn
-    ) -> "np.ndarray[Any, np.dtype[np.bool_]]":
-        rendered = self.tokenizer.apply_chat_template(
-            plain(messages), tokenize=True, return_dict=True, return_assistant_tokens_mask=True
-        )
-        mask = np.asarray(rendered["assistant_masks"], dtype=np.bool_).reshape(-1)
-        if len(mask) != count:
-            raise ModelError(
-                f"the template's marks cover {len(mask)} tokens, the text has {count}",
-                where=str(self.folder),
-                mend="use a template without {% generation %} marks",
-            )
-        if train_on == "last":
-            mask[: len(self.prompt(messages[:-1]))] = False
-        return mask
+            return self._marker.write(talk, train_on, reasoning)
+        except DataError as error:
+            return error
 
 
 def open_template(folder: Path) -> Template:

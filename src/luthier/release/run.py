@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from luthier.artifact import atomic
+from luthier.artifact.card import template_figures
 from luthier.artifact.order import Order
 from luthier.artifact.store import Artifact, Store, check_kind
 from luthier.errors import GateError, KindError
@@ -37,11 +38,12 @@ def release(spec: ReleaseSpec, tuned: Artifact, scores: Artifact, store: Store, 
     order = Order("release", "release", VERSION, spec.model_dump(mode="json"), inputs)
 
     def build(out: Path, work: Path) -> Mapping[str, Any]:
-        table = scores.card.figures
+        template = template_figures(scores.card)
+        table = {tag: found for tag, found in scores.card.figures.items() if tag not in template}
         verdicts = judge(spec.gate, table)
         for verdict in verdicts:
             tell(Judged(verdict.rule, verdict.value, verdict.passed))
-        figures = {"rules": [asdict(verdict) for verdict in verdicts], "scores": table}
+        figures = {"rules": [asdict(verdict) for verdict in verdicts], "scores": table, **template}
         failed = [f"{verdict.rule}: {verdict.value}" for verdict in verdicts if not verdict.passed]
         if failed:
             refuse(store, order, "; ".join(failed), figures)

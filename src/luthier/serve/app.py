@@ -172,7 +172,7 @@ async def _events(first: tuple[int, Piece], said: Said, asked: Asked, tell: Tell
             async for index, piece in _chain(first, said):
                 if index > opened:
                     opened = index
-                    for chunk in form.opening(index):
+                    for chunk in form.opening(index, piece):
                         yield event(chunk)
                 for chunk in form.chunks(index, piece):
                     yield event(chunk)

@@ -1,17 +1,17 @@
 """What a client may ask: the OpenAI requests, closed, so that nothing is ignored in silence."""
 
 import difflib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import Field, Strict
 from pydantic_core import from_json
 
-from luthier.artifact.example import Message, Role
+from luthier.artifact.example import Conversation
 from luthier.engine.ports import Prompt, Sampling
 from luthier.serve.refusal import RefusedError
+from luthier.serve.turn import Bool, Int, Text, Tool, Turn, sift_turn, without_neutral
 from luthier.spec import Settings, Spec, build
 
 HARMLESS = frozenset({"user", "metadata", "store", "safety_identifier", "prompt_cache_key", "service_tier"})
@@ -31,7 +31,6 @@ CHAT_NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "reasoning_effort": (None,),
     "response_format": (None, {"type": "text"}),
     "tool_choice": (None, "none", "auto"),
-    "tools": (None, []),
     "top_logprobs": (None, 0),
     "verbosity": (None,),
     "web_search_options": (None,),
@@ -48,21 +47,7 @@ COMPLETION_NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "suffix": (None, ""),
 }
 
-TURN_NEUTRAL: Mapping[str, tuple[Any, ...]] = {
-    "annotations": (None, []),
-    "audio": (None,),
-    "function_call": (None,),
-    "name": (None,),
-    "refusal": (None,),
-    "tool_call_id": (None,),
-    "tool_calls": (None, []),
-}
-"""What the client library writes into a message it was answered with; none of it is text."""
-
-Int = Annotated[int, Strict()]
 Float = Annotated[float, Strict()]
-Bool = Annotated[bool, Strict()]
-Text = Annotated[str, Strict()]
 Stop = Annotated[Text, Field(min_length=1)]
 Seed = Annotated[Int, Field(ge=-(2**63), lt=2**63)]
 Count = Annotated[Int, Field(ge=1)]
@@ -80,34 +65,13 @@ class StreamOptions(Spec):
     """Whether the last chunk before the end counts tokens."""
 
 
-class Part(Spec):
-    """One part of a message's content."""
-
-    type: Literal["text"]
-    """Only text is understood."""
-    text: Text
-
-
-class Turn(Spec):
-    """One message."""
-
-    role: Literal["system", "developer", "user", "assistant", "tool"]
-    """`developer` is the newer word for `system`."""
-    content: Text | list[Part]
-    """A text, or parts whose texts are joined."""
-
-    def message(self) -> Message:
-        """Give it as the chat template takes it."""
-        role: Role = "system" if self.role == "developer" else self.role
-        content = self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
-        return Message(role, content)
-
-
 class ChatRequest(Spec):
     """The body of /v1/chat/completions."""
 
     model: Text
     messages: Annotated[list[Turn], Field(min_length=1)]
+    tools: list[Tool] | None = None
+    """Shown to the model as its chat template shows them; a call comes back as the text the model wrote."""
     max_tokens: Count | None = None
     max_completion_tokens: Count | None = None
     """The newer word for max_tokens."""
@@ -165,7 +129,7 @@ def read_chat(body: bytes, max_tokens: int | None) -> Asked:
     data = _sift(_read(body), ChatRequest, CHAT_NEUTRAL)
     if isinstance(data.get("messages"), list):
         data["messages"] = [
-            _sift_turn(turn, f"messages.{index}.") if isinstance(turn, dict) else turn
+            sift_turn(turn, f"messages.{index}.") if isinstance(turn, dict) else turn
             for index, turn in enumerate(data["messages"])
         ]
     request = build(ChatRequest, Settings(data, {}, "request body"))
@@ -176,7 +140,9 @@ def read_chat(body: bytes, max_tokens: int | None) -> Asked:
             where="request body, key max_tokens",
             mend="give one of them: they mean the same",
         )
-    prompt = tuple(turn.message() for turn in request.messages)
+    turns = tuple(turn.message(index) for index, turn in enumerate(request.messages))
+    tools = tuple(data.get("tools") or ())  # as the client wrote them: a template shows their keys in that order
+    prompt = Conversation(turns, tools) if tools else turns
     return _asked(request, (prompt,), next(iter(bounds), max_tokens), is_chat=True)
 
 
@@ -236,7 +202,7 @@ def _sift(
     data: dict[str, Any], kind: type[ChatRequest] | type[CompletionRequest], neutral: Mapping[str, tuple[Any, ...]]
 ) -> dict[str, Any]:
     """Drop what asks for nothing; refuse by name what is asked for and not to be had."""
-    kept = _without_neutral(data, neutral, "")
+    kept = without_neutral(data, neutral, "")
     for key in [key for key in kept if key in HARMLESS]:
         del kept[key]
     unknown = next((key for key in kept if key not in kind.model_fields), None)
@@ -254,34 +220,3 @@ def _sift(
     if isinstance(kept.get("stop"), str):
         kept["stop"] = [kept["stop"]]
     return kept
-
-
-def _sift_turn(turn: dict[str, Any], prefix: str) -> dict[str, Any]:
-    content = turn.get("content")
-    for index, part in enumerate(content if isinstance(content, list) else ()):
-        kind = part.get("type") if isinstance(part, dict) else None
-        if isinstance(kind, str) and kind != "text":
-            raise RefusedError(
-                f"{prefix}content.{index} is of the type {kind!r}",
-                where=f"request body, key {prefix}content.{index}.type",
-                mend="send parts of the type 'text': this engine reads nothing else",
-                code="unsupported_parameter",
-            )
-    return _without_neutral(turn, TURN_NEUTRAL, prefix)
-
-
-def _without_neutral(data: Mapping[str, Any], neutral: Mapping[str, tuple[Any, ...]], prefix: str) -> dict[str, Any]:
-    for key, values in neutral.items():
-        if key in data and not any(_is_same(data[key], value) for value in values):
-            raise RefusedError(
-                f"{prefix}{key} is not supported",
-                where=f"request body, key {prefix}{key}",
-                mend=f"leave {key} out, or send one of: {', '.join(map(json.dumps, values))}",
-                code="unsupported_parameter",
-            )
-    return {key: value for key, value in data.items() if key not in neutral}
-
-
-def _is_same(sent: Any, value: Any) -> bool:
-    """Whether two JSON values are the same; to Python `False` is 0, to a client it is not."""
-    return bool(sent == value) and isinstance(sent, bool) == isinstance(value, bool)

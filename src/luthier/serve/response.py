@@ -32,6 +32,7 @@ class Form:
         self._said = "chat.completion" if asked.is_chat else "text_completion"
         self._id = f"{'chatcmpl' if asked.is_chat else 'cmpl'}-{uuid.uuid4().hex}"
         self._created = int(time.time())
+        self._told_prompts: set[int] = set()
 
     def whole(self, answers: Sequence[Answer]) -> dict[str, Any]:
         """Give the whole response."""
@@ -42,11 +43,12 @@ class Form:
         counted = usage(answers, self._asked.choices_per_prompt)
         return self._response(self._said, choices) | {"usage": counted} | self._prompt_ids(answers)
 
-    def opening(self, index: int) -> list[dict[str, Any]]:
+    def opening(self, index: int, piece: Piece) -> list[dict[str, Any]]:
         """Give the chunks before an answer's first token: in a chat, the one that says who speaks."""
         if not self._asked.is_chat:
             return []
-        return [self._chunk(self._choice(index, {"delta": {"role": "assistant", "content": ""}}, None, ()))]
+        first = self._chunk(self._choice(index, {"delta": {"role": "assistant", "content": ""}}, None, ()))
+        return [first | self._ids_once(index, piece)]
 
     def chunks(self, index: int, piece: Piece) -> list[dict[str, Any]]:
         """Give the chunks of one piece; after the last one, an empty one that says why the answer ended."""
@@ -54,12 +56,21 @@ class Form:
         ids = piece.token_ids
         if piece.text or (ids and self._asked.returns_ids):
             words = {"delta": {"content": piece.text}} if self._asked.is_chat else {"text": piece.text}
-            chunks.append(self._chunk(self._choice(index, words, None, ids)))
+            chunks.append(self._chunk(self._choice(index, words, None, ids)) | self._ids_once(index, piece))
         if piece.answer is not None:
             nothing: dict[str, Any] = {"delta": {}} if self._asked.is_chat else {"text": ""}
             last = self._chunk(self._choice(index, nothing, piece.answer.finish, ()))
-            chunks.append(last | self._prompt_ids([piece.answer]))
+            chunks.append(last | self._ids_once(index, piece))
         return chunks
+
+    def _ids_once(self, index: int, piece: Piece) -> dict[str, Any]:
+        """Give the prompt's ids in the first chunk of an answer, or as soon as the engine tells them."""
+        ids = piece.answer.prompt_ids if piece.answer is not None else piece.prompt_ids
+        is_known = bool(ids) or piece.answer is not None
+        if not self._asked.returns_ids or not is_known or index in self._told_prompts:
+            return {}
+        self._told_prompts.add(index)
+        return {"prompt_token_ids": list(ids)}
 
     def counted(self, answers: Sequence[Answer]) -> dict[str, Any]:
         """Give the chunk that counts tokens: it has no choices."""
