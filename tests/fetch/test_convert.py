@@ -1,5 +1,6 @@
 """Pickled weights become safetensors, bit for bit, and models in them say what they said before."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from architectures import make_model
+from local_hub import NAME, serving
 from safetensors.torch import load_file, save_file
 
 from luthier.artifact import atomic
@@ -224,6 +226,21 @@ def test_a_project_named_by_a_relative_path_converts_too(qwen: Path, monkeypatch
     monkeypatch.chdir(qwen.parent)
     convert(Path(qwen.name), hush)
     assert torch.equal(logits(qwen), before)
+
+
+def test_a_pickled_model_of_a_hub_is_converted_and_the_download_stays_whole(
+    qwen: Path, store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "no-token"))
+    before = pickled(qwen)
+    files = {path.name: path.read_bytes() for path in qwen.iterdir()}
+    with serving(files | {"optimizer.pt": b"pickled"}) as hub:
+        made = fetch(FetchSpec(source=NAME, endpoint=hub.address, convert=True), store, hush)
+    assert torch.equal(logits(made.folder), before)
+    sha256 = hashlib.sha256(files[PICKLED]).hexdigest()
+    assert made.card.figures["converted_from"] == {PICKLED: f"sha256:{sha256}"}
+    assert not (made.folder / PICKLED).exists()
 
 
 def test_the_flag_is_the_setting(qwen: Path, store: Store, capsys: pytest.CaptureFixture[str]) -> None:

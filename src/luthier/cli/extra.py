@@ -1,14 +1,21 @@
 """What some stages' commands can do beside running the stage: a row each."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import click
 
 from luthier.artifact.store import Artifact, Store
+from luthier.cli.stdout import stdout
 from luthier.cli.telling import telling
 from luthier.errors import SpecError
+from luthier.event import Tell
+
+Inputs = Mapping[str, Artifact | None]
+"""Role -> the artifact that a stage takes."""
 
 
 @dataclass(frozen=True)
@@ -20,12 +27,17 @@ class Extra:
     """Called first with the options and whether settings were given; true means that all is done."""
     arguments: Callable[[Mapping[str, Any]], dict[str, Any]] = lambda given: {}
     """More arguments for the stage's function."""
-    afterwards: Callable[[Artifact, Mapping[str, Artifact | None], Mapping[str, Any]], None] | None = None
+    settings: Callable[[Mapping[str, Any]], list[str]] = lambda given: []
+    """Settings (`key=value`) that an option stands for."""
+    rather: Callable[[Any, Inputs, Store, Tell, Mapping[str, Any]], Callable[[], int] | None] | None = None
+    """Called with the spec in place of the stage's function; gives what reports and then says the exit status, or None
+    where the stage is to be run."""
+    afterwards: Callable[[Artifact, Inputs, Mapping[str, Any]], None] | None = None
 
 
 def _look_instead(store: Store, given: Mapping[str, Any], has_settings: bool) -> bool:
     """`luthier prepare --look 3` alone shows what was prepared last."""
-    if not given["look"] or has_settings:
+    if not (given["look"] or given["look_html"]) or has_settings:
         return False
     newest = store.newest("examples")
     if newest is None:
@@ -34,9 +46,9 @@ def _look_instead(store: Store, given: Mapping[str, Any], has_settings: bool) ->
     return True
 
 
-def _look_afterwards(made: Artifact, inputs: Mapping[str, Artifact | None], given: Mapping[str, Any]) -> None:
+def _look_afterwards(made: Artifact, inputs: Inputs, given: Mapping[str, Any]) -> None:
     model = inputs["model"]
-    if given["look"] and model:
+    if (given["look"] or given["look_html"]) and model:
         _look(made, model, given)
 
 
@@ -44,8 +56,36 @@ def _look(made: Artifact, model: Artifact, given: Mapping[str, Any]) -> None:
     from rich.console import Console
 
     from luthier.prepare.look import look
+    from luthier.prepare.look_page import write_page
 
-    look(made, model, given["split"], given["look"], Console(highlight=False))
+    if given["look_html"]:
+        count = given["look"] or EXAMPLES_ON_A_PAGE
+        write_page(made, model, given["split"], count, Path(given["look_html"]))
+        click.echo(given["look_html"], err=True)
+    else:
+        look(made, model, given["split"], given["look"], Console(highlight=False))
+
+
+def _lint(spec: Any, inputs: Inputs, store: Store, tell: Tell, given: Mapping[str, Any]) -> Callable[[], int] | None:
+    """`luthier prepare ... --lint` reports what is wrong with the rows, and makes nothing."""
+    model = inputs["model"]
+    if given["json"] and not given["lint"]:
+        raise SpecError("--json goes with --lint", where="command line", mend="add --lint, or leave --json out")
+    if not given["lint"] or model is None:
+        return None
+    from luthier.prepare.lint.report import print_report
+    from luthier.prepare.linting import lint
+
+    found = lint(spec, model, inputs.get("rows"), store, tell, processes=given["processes"])
+
+    def report() -> int:
+        if given["json"]:
+            click.echo(json.dumps(found.plain(), ensure_ascii=False))
+        else:
+            print_report(found, stdout())
+        return int(found.has_errors)
+
+    return report
 
 
 def _start(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,15 +111,29 @@ def _switch(store: Store, given: Mapping[str, Any], has_settings: bool) -> bool:
     return True
 
 
+EXAMPLES_ON_A_PAGE = 50
+
 EXTRAS: dict[str, Extra] = {
+    "fetch": Extra(
+        options=(click.Option(["--convert"], is_flag=True, help="Turn pickled weights into safetensors."),),
+        settings=lambda given: ["convert=true"] if given["convert"] else [],
+    ),
     "prepare": Extra(
         options=(
             click.Option(
                 ["--look"], type=int, default=0, metavar="N", help="Show N examples, learned tokens coloured."
             ),
+            click.Option(["--look-html"], metavar="FILE", help="Write them as a page, with every token's id."),
             click.Option(["--split"], default="train", help="Of which split (default: train)."),
+            click.Option(["--lint"], is_flag=True, help="Make nothing: report what is wrong; status 1 for errors."),
+            click.Option(["--json"], is_flag=True, help="With --lint: as JSON."),
+            click.Option(
+                ["--processes"], type=int, metavar="N", help="Work in N processes (default: one for each core)."
+            ),
         ),
         instead=_look_instead,
+        arguments=lambda given: {"processes": given["processes"]},
+        rather=_lint,
         afterwards=_look_afterwards,
     ),
     "tune": Extra(

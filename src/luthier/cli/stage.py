@@ -1,6 +1,7 @@
 """A command for each stage, made from its spec: `luthier STAGE [WORD] [key=value ...]`."""
 
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,7 @@ def stage_command(name: str) -> click.Command:
         use = {role: given.pop(f"use_{role}") for role in stage.takes}
         if extra.instead and extra.instead(store, given, bool(settings or file or any(use.values()))):
             return
-        _run(name, store, _assignments(stage, settings), file, use, extra, given)
+        _run(name, store, [*_assignments(stage, settings), *extra.settings(given)], file, use, extra, given)
 
     command = StageCommand(name, callback=callback, params=parameters, help=stage.about)
     command.stage = stage
@@ -77,7 +78,10 @@ def _run(
         found = _inputs(store, needed, use, tell)
         inputs = {role: found.get(role) for role in stage.takes}
         _check_room(name, spec, inputs, store)
-        made = call_stage(stage, spec, inputs, store, tell, **more)
+        report = extra.rather(spec, inputs, store, tell, given) if extra.rather else None
+        made = None if report else call_stage(stage, spec, inputs, store, tell, **more)
+    if made is None:
+        sys.exit(report() if report else 0)
     if extra.afterwards:
         extra.afterwards(made, inputs, given)
     click.echo(made.id)
