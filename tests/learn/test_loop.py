@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from luthier.errors import DataError, RoomError, Stopped
 from luthier.event import Chose, Event, Step, hush
 from luthier.learn import checkpoint
+from luthier.learn.ledger import Ledger
 from luthier.learn.loop import Course, Settings, learn
 from luthier.learn.objective import Objective
 
@@ -53,9 +54,12 @@ class Squares:
         return len(rows)
 
     def loss(self, rows: Sequence[float]) -> Tensor:
+        return self.losses(rows).sum()
+
+    def losses(self, rows: Sequence[float]) -> Tensor:
         if self.seen is not None:
             self.seen.extend(rows)
-        return (self.weight_ - torch.tensor(list(rows))).square().sum() / 2
+        return (self.weight_ - torch.tensor(list(rows))).square() / 2
 
 
 def _course(work: Path, rows: Sequence[float], dev: Sequence[float] = (), rows_per_pass: int = 1000) -> Course[float]:
@@ -208,3 +212,33 @@ def test_the_callers_figures_stand_in_the_first_line_and_with_each_dev_loss(tmp_
     course = replace(_course(tmp_path, [1.0] * 10, dev=[1.0]), look=lambda: {"general_loss": 2.0})
     history = learn(course, SETTINGS, hush)
     assert [line["step"] for line in history if "general_loss" in line] == [1, 2, 4, 5]
+
+
+def test_the_ledger_notes_every_row_and_tags_have_losses_of_their_own(tmp_path: Path) -> None:
+    ledger = Ledger()
+    course = replace(
+        _course(tmp_path, [1.0, 2.0, 3.0, 4.0], rows_per_pass=3),
+        ledger=ledger,
+        tag=lambda place: "low" if place < 2 else "high",
+        tags=frozenset({"low", "high"}),
+    )
+    [line] = learn(course, replace(SETTINGS, rows_per_step=4), hush)
+    assert line["loss of low"] == pytest.approx((1 + 4) / 2 / 2)
+    assert line["loss of high"] == pytest.approx((9 + 16) / 2 / 2)
+    assert {row: seen[0].loss for row, seen in ledger.seen.items()} == pytest.approx({0: 0.5, 1: 2.0, 2: 4.5, 3: 8.0})
+
+
+def test_a_resumed_ledger_is_a_straight_one(tmp_path: Path) -> None:
+    rows = [float(row) for row in range(20)]
+    settings = replace(SETTINGS, save_every_steps=2)
+    straight, halves = Ledger(), Ledger()
+    learn(replace(_course(tmp_path / "straight", rows), ledger=straight), settings, hush)
+
+    def press(event: Event) -> None:
+        if isinstance(event, Step) and event.step == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Stopped):
+        learn(replace(_course(tmp_path / "halves", rows), ledger=Ledger()), settings, press)
+    learn(replace(_course(tmp_path / "halves", rows), ledger=halves), settings, hush)
+    assert halves.seen == straight.seen

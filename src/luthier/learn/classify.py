@@ -50,7 +50,7 @@ class Classified:
         if part:
             yield part
 
-    def weight(self, rows: Sequence[Labelled]) -> int:
+    def weight(self, rows: Sequence[Labelled]) -> float:
         """Give the number of texts."""
         return len(rows)
 

@@ -22,6 +22,7 @@ from luthier.event import Step as StepEvent
 from luthier.learn import checkpoint
 from luthier.learn.clock import Clock, memory_bytes
 from luthier.learn.doctor import Doctor, History
+from luthier.learn.ledger import Ledger
 from luthier.learn.objective import Objective, Row
 from luthier.learn.optimizer import Optimizers, open_optimizers
 from luthier.learn.schedule import rate_at
@@ -29,6 +30,7 @@ from luthier.learn.stop import stoppable
 
 HISTORY = "history.jsonl"
 BEST = "best"
+SEEN = "ledger.json"
 TASK = "loss of "
 """Before the tag of rows whose mean loss in a step is noted apart."""
 
@@ -63,6 +65,10 @@ def _numbered(row: int) -> str:
     return f"row {row + 1}"
 
 
+def _untagged(row: int) -> str:
+    return ""
+
+
 def _nothing(step: int) -> None:
     return None
 
@@ -87,6 +93,11 @@ class Course(Generic[Row]):
     """Gives a parameter's part of the rate, by its name."""
     label: Callable[[int], str] = _numbered
     """Names a row in errors, by its place in `rows`: file and line."""
+    ledger: Ledger | None = None
+    """Where each row's losses are noted."""
+    tag: Callable[[int], str] = _untagged
+    """Gives a row's tag; where `tags` holds several, losses are told for each."""
+    tags: frozenset[str] = frozenset()
     look: Callable[[], Mapping[str, float]] = dict
     """More figures for the history, taken with each dev loss and once before the first step."""
     start: checkpoint.Checkpoint | Literal["newest"] | None = "newest"
@@ -147,13 +158,13 @@ def _step(
 ) -> dict[str, float]:
     """Take one step. Gives its loss, its gradient's norm before clipping, and its rate."""
     rate = rate_at(step, steps, settings.rate, math.ceil(steps * settings.warmup_share), settings.schedule)
-    loss = _gradient(course, [course.rows[index] for index in indexes], step)
+    loss, tasks = _gradient(course, indexes, step)
     grad_norm = float(torch.nn.utils.clip_grad_norm_(course.named.values(), settings.clip_norm))
     _check_number(course, loss, grad_norm, step, indexes)
     optimizers.step(rate)
     course.after_step(step)
     optimizers.forget()
-    return {"loss": loss, "grad_norm": grad_norm, "rate": rate}
+    return {"loss": loss, "grad_norm": grad_norm, "rate": rate, **tasks}
 
 
 def _look(course: Course[Row], settings: Settings, history: History, step: int) -> dict[str, float]:
@@ -223,8 +234,9 @@ def _rows_of(count: int, epoch: int, place: int, settings: Settings) -> list[int
     return [int(index) for index in order[begin : begin + settings.rows_per_step]]
 
 
-def _gradient(course: Course[Row], rows: Sequence[Row], step: int) -> float:
-    """Leave the gradient of the mean loss in the parameters. Gives that loss."""
+def _gradient(course: Course[Row], indexes: Sequence[int], step: int) -> tuple[float, dict[str, float]]:
+    """Leave the gradient of the mean loss in the parameters. Gives that loss, and the mean of each tag's rows."""
+    rows = [course.rows[index] for index in indexes]
     weight = course.objective.weight(rows)
     if weight == 0:
         raise DataError(
@@ -232,12 +244,38 @@ def _gradient(course: Course[Row], rows: Sequence[Row], step: int) -> float:
             where=f"step {step + 1}",
             mend="prepare the data again: luthier prepare --look 3 shows what is learned",
         )
+    place = {id(row): index for row, index in zip(rows, indexes, strict=True)}
     total = 0.0
+    noted: dict[int, tuple[float, float]] = {}
     for part in course.objective.passes(rows):
-        loss = course.objective.loss(part) / weight
-        torch.autograd.backward(loss)
-        total += float(loss.detach())
-    return total
+        if course.ledger is None:
+            loss = course.objective.loss(part)
+        else:
+            each_B = course.objective.losses(part)
+            loss = each_B.sum()
+            sums = each_B.detach().tolist()
+            weights = [course.objective.weight([row]) for row in part]
+            noted |= {place[id(row)]: pair for row, *pair in zip(part, sums, weights, strict=True)}  # type: ignore[misc]
+        torch.autograd.backward(loss / weight)
+        total += float(loss.detach()) / weight
+    return total, _note(course, noted, step)
+
+
+def _note(course: Course[Row], noted: Mapping[int, tuple[float, float]], step: int) -> dict[str, float]:
+    """Write the rows' mean losses into the ledger. Gives those of each tag, where there are several."""
+    if course.ledger is None:
+        return {}
+    learned = {index: pair for index, pair in noted.items() if pair[1] > 0}
+    course.ledger.note(step + 1, list(learned), [loss / weight for loss, weight in learned.values()])
+    by_tag: dict[str, list[tuple[float, float]]] = {}
+    for index, pair in learned.items():
+        by_tag.setdefault(course.tag(index), []).append(pair)
+    if len(course.tags) < 2:
+        return {}
+    return {
+        f"{TASK}{tag or 'untagged'}": sum(loss for loss, _ in pairs) / sum(weight for _, weight in pairs)
+        for tag, pairs in sorted(by_tag.items())
+    }
 
 
 def _check_number(course: Course[Row], loss: float, grad_norm: float, step: int, indexes: Sequence[int]) -> None:
@@ -257,6 +295,8 @@ def _go_on(course: Course[Row], optimizers: Optimizers, tell: Tell) -> tuple[int
     if found is None:
         return 0, []
     course.load(found.folder)
+    if course.ledger is not None:
+        course.ledger.load(found.folder / SEEN, found.step)
     checkpoint.restore(found, optimizers, course.named)
     lines = (course.work / HISTORY).read_text(encoding="utf-8").splitlines()
     tell(Chose("start", f"step {found.step + 1}", f"checkpoint {found.folder.name} found"))
@@ -266,7 +306,13 @@ def _go_on(course: Course[Row], optimizers: Optimizers, tell: Tell) -> tuple[int
 def _save(course: Course[Row], settings: Settings, optimizers: Optimizers, history: list[dict[str, float]]) -> None:
     _write_history(course.work, history)  # first: a checkpoint never lacks its history
     folder = course.work / "checkpoints"
-    checkpoint.write(folder, len(history), course.save, optimizers, course.named, course.facts)
+
+    def save(place: Path) -> None:
+        course.save(place)
+        if course.ledger is not None:
+            course.ledger.save(place / SEEN)
+
+    checkpoint.write(folder, len(history), save, optimizers, course.named, course.facts)
     checkpoint.rotate(folder, settings.keep_checkpoints)
 
 

@@ -32,8 +32,8 @@ class Taught:
     dev_rows: Sequence[Any]
     objective: Objective[Any]
     look: Look
-    labels: Sequence[tuple[str, str]]
-    """Content id and source of each training row."""
+    labels: Sequence[tuple[str, str, str]]
+    """Content id, source and tag of each training row."""
     figures: Callable[[], Mapping[str, Any]]
     """More for the card, once the run is done."""
 
@@ -59,7 +59,7 @@ def _teach_chat(opened: Opened, model: Artifact, data: Artifact, spec: TuneSpec,
     kept = [place for place, row in enumerate(rows) if row.supervised]
     if not kept:
         raise DataError("there is no row to learn from", where=f"{data.folder}/train.jsonl", mend="prepare more rows")
-    names = [(example.id, example.source) for example in read_examples(data.folder, "train")]
+    names = [(example.id, example.source, example.tag) for example in read_examples(data.folder, "train")]
     first = [rows[place] for place in kept[:3]]
     if METHODS[spec.adapter.kind].packs and spec.learn.packing != "never":
         objective: Objective[Tokens] = supervised(opened.inner, first, spec.learn.tokens_per_pass, tell)
@@ -118,7 +118,7 @@ def _teach_classes(opened: Opened, model: Artifact, data: Artifact, spec: TuneSp
         dev_rows=dev_rows,
         objective=_regularised(objective, opened.extra_loss),
         look=classes(objective, dev_rows) if dev_rows else dict,
-        labels=[(example.id, example.source) for example in read_examples(data.folder, "train")],
+        labels=[(example.id, example.source, example.tag) for example in read_examples(data.folder, "train")],
         figures=figures,
     )
 
@@ -169,6 +169,13 @@ class _Regularised:
         loss = self.inner.loss(rows)
         # the loop divides by the step's weight: each pass brings its share of the term
         return loss + self.extra() * self.inner.weight(rows) if torch.is_grad_enabled() else loss
+
+    def losses(self, rows: Sequence[Any]) -> Tensor:
+        losses_B = self.inner.losses(rows)
+        if not torch.is_grad_enabled():
+            return losses_B
+        weights = [self.inner.weight([row]) for row in rows]
+        return losses_B + self.extra() * torch.tensor(weights, device=losses_B.device)
 
 
 def _regularised(objective: Objective[Any], extra: Callable[[], Tensor] | None) -> Objective[Any]:

@@ -10,7 +10,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from luthier.event import Chose, Counted, Tell
-from luthier.model.adapt import lean, load_adapter_weights, save_adapter, trainable
+from luthier.model.adapt import load_adapter_weights, save_adapter, trainable
+from luthier.model.lora import lean
 from luthier.model.methods import METHODS, Wishes, put_on
 from luthier.model.own_weights import Masters, save_changed
 from luthier.tune.adalora import AdaLora

@@ -46,12 +46,24 @@ def tune(
     def build(out: Path, work: Path) -> Mapping[str, Any]:
         from luthier.tune.train import train  # torch and peft: 7 s, only when there is something to train
 
+        _check_task(data)
         _prepare_start(start, checkpoints)
         tell(Chose("device", device.value, device.why))
         tell(Chose("dtype", dtype.value, dtype.why))
         return train(spec, model, data, device.value, dtype.value, out, work, tell)
 
     return store.make(order, build, tell)
+
+
+def _check_task(data: Artifact) -> None:
+    """Raise KindError for examples of a task that nothing here learns from."""
+    task = data.card.figures.get("task", "supervised")
+    if task != "supervised":
+        raise KindError(
+            f"the examples {data.id} are for the task {task!r}, which tune does not learn from",
+            where="input 'data'",
+            mend="prepare questions with their answers, or plain text",
+        )
 
 
 def _prepare_start(start: Start, checkpoints: Path) -> None:

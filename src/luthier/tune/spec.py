@@ -92,6 +92,8 @@ class LearnSpec(Spec):
     """Whether the weights with the lowest dev loss come out, not the last."""
     stop_after_worse: Positive | None = None
     """Stop early once the dev loss was so many times in a row no better than its lowest; None: never."""
+    ledger: bool = True
+    """Whether each row's losses are noted: which were learned, memorised, or look mislabelled (`ledger.jsonl`)."""
     sample: Annotated[int, Field(ge=0)] = 0
     """Dev questions answered at every dev loss, for word F1 against their references; 0: none."""
 

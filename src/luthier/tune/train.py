@@ -14,8 +14,9 @@ import torch
 from luthier.artifact.card import template_figures
 from luthier.artifact.store import Artifact
 from luthier.artifact.tokens import read_tokens
-from luthier.event import Chose, Tell, Warned
+from luthier.event import Chose, Counted, Tell, Warned
 from luthier.learn.checkpoint import Checkpoint, newest
+from luthier.learn.ledger import LEDGER, Ledger
 from luthier.learn.loop import HISTORY, Course, Settings, learn
 from luthier.learn.objective import Objective
 from luthier.tune.curves import draw
@@ -40,6 +41,7 @@ def train(
     taught = setting.teach(opened, model, data, spec, tell)
     packed = bool(getattr(taught.objective, "packed", False))
     _check_replayed(start, packed, tell)
+    ledger = Ledger() if spec.learn.ledger else None
     course = Course(
         objective=taught.objective,
         rows=taught.rows,
@@ -51,6 +53,9 @@ def train(
         facts={"model": model.id, "packed": packed, "threads": torch.get_num_threads()},
         rate_share=rate_shares(spec),
         label=lambda place: taught.labels[place][1],
+        ledger=ledger,
+        tag=lambda place: taught.labels[place][2],
+        tags=frozenset(tag for _, _, tag in taught.labels),
         look=taught.look,
         after_step=opened.after_step,
         start=start,
@@ -63,6 +68,9 @@ def train(
     opened.save_final(out)
     shutil.copy2(work / HISTORY, out / HISTORY)
     draw(history, out / "curves.png")
+    if ledger is not None:
+        ledger.write(out / LEDGER, lambda place: taught.labels[place][:2])
+        tell(Counted("rows by what became of them", ledger.counts()))
     figures = _figures(history, opened.counts, taught.rows, taught.objective, spec, seconds, model, dtype)
     return {**figures, **taught.figures(), "method": spec.adapter.kind, **template_figures(data.card)}
 
