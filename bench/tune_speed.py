@@ -23,7 +23,8 @@ from luthier.event import hush
 from luthier.fetch.run import fetch
 from luthier.fetch.spec import FetchSpec
 from luthier.learn.objective import supervised
-from luthier.model.adapt import add_lora, lean, trainable
+from luthier.model.adapt import add_lora, trainable
+from luthier.model.lora import lean
 from luthier.model.load import load_causal
 from luthier.prepare.run import prepare
 from luthier.prepare.spec import ColumnsSpec, LengthSpec, PrepareSpec

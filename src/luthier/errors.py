@@ -14,8 +14,15 @@ class LuthierError(Exception):
         self.where = where
         self.mend = mend
 
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return _again, (type(self), self.what, self.where, self.mend)  # it comes back from a process as it was
+
     def __str__(self) -> str:
         return f"{self.what}\n  where: {self.where}\n  mend:  {self.mend}"
+
+
+def _again(kind: type[LuthierError], what: str, where: str, mend: str) -> LuthierError:
+    return kind(what, where=where, mend=mend)
 
 
 class SpecError(LuthierError):

@@ -1,6 +1,7 @@
 """Errors say what, where and how to mend it, in three lines."""
 
 import inspect
+import pickle
 
 import pytest
 
@@ -37,3 +38,10 @@ def test_every_child_lies_flat_below_the_one_parent(child: type[LuthierError]) -
     assert child.__doc__
     with pytest.raises(LuthierError, match="it broke"):
         raise child("it broke", where="here", mend="so")
+
+
+@pytest.mark.parametrize("kind", CHILDREN)
+def test_an_error_comes_back_whole_from_another_process(kind: type[LuthierError]) -> None:
+    again = pickle.loads(pickle.dumps(kind("it is 3", where="rows.csv:3", mend="make it 4")))
+    assert type(again) is kind
+    assert str(again) == "it is 3\n  where: rows.csv:3\n  mend:  make it 4"

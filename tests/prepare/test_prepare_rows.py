@@ -2,7 +2,6 @@
 
 import gzip
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from luthier.errors import DataError
 from luthier.event import Chose, Event, hush
 from luthier.prepare.fault import Fault
-from luthier.prepare.rows import Row, read_rows
+from luthier.prepare.rows import Row, batches, parse, read_rows
 from luthier.prepare.source import Source
 
 
@@ -71,56 +70,6 @@ def test_tabs_and_semicolons_are_taken_for_delimiters_and_told(tmp_path: Path, t
     assert told == [Chose("delimiter", "semicolon", "the header of b.csv has it and no comma")]
 
 
-@pytest.mark.parametrize("indent", [None, 1])
-@pytest.mark.parametrize("wrap", [lambda row: row, lambda row: [row]])
-def test_a_json_list_gives_the_rows_that_the_json_module_reads(
-    tmp_path: Path, indent: int | None, wrap: Callable[[object], object]
-) -> None:
-    wanted = [{"q": "中\n文", "n": 1.5}, {"q": [], "n": None}, {}]
-    rows = read(tmp_path, "a.json", json.dumps([wrap(row) for row in wanted], indent=indent))
-    assert [data for _, data in good(rows)] == wanted
-
-
-def test_a_json_row_is_named_by_the_line_where_it_begins(tmp_path: Path) -> None:
-    rows = read(tmp_path, "a.json", '[\n {"q":\n  1},\n\n {"q": 2}, {"q": 3}\n]\n')
-    assert [place for place, _ in good(rows)] == ["a.json:2", "a.json:5", "a.json:5"]
-
-
-def test_a_json_list_cut_off_anywhere_says_so_with_line_and_column(tmp_path: Path) -> None:
-    whole = '[{"q": "one", "a": 12},\n {"q": "two", "a": null}]'
-    cuts = range(1, len(whole))
-    assert len(cuts) > 40
-    for cut in cuts:
-        with pytest.raises(DataError) as caught:
-            read(tmp_path, "a.json", whole[:cut])
-        lines = whole[:cut].split("\n")
-        line, column = caught.value.where.removeprefix("a.json:").split(", column ")
-        assert int(line) <= len(lines)
-        assert int(column) <= len(lines[int(line) - 1]) + 1
-        assert caught.value.what == "the JSON is cut off"
-        assert "it ends too early" in caught.value.mend
-    # The last cut takes the closing bracket only: it is missed right behind the second row.
-    assert caught.value.where == "a.json:2, column 25"
-
-
-@pytest.mark.parametrize(
-    ("text", "what", "where"),
-    [
-        ('[{"q": 1} {"q": 2}]', "a comma or ] is missing", "a.json:1, column 11"),
-        ('[{"q": 1}] []', "something follows the list", "a.json:1, column 12"),
-        ("[{'q': 1}]", "Expecting property name", "a.json:1, column 3"),
-        ("[" + "[" * 100_000 + "]" * 100_000 + "]", "not JSON", "a.json:1, column 2"),
-        ("[" + "9" * 5_000 + "]", "not JSON", "a.json:1, column 2"),
-    ],
-)
-def test_broken_json_is_named_with_its_place(tmp_path: Path, text: str, what: str, where: str) -> None:
-    with pytest.raises(DataError) as caught:
-        read(tmp_path, "a.json", text)
-    assert what in caught.value.what
-    assert caught.value.where == where
-    assert caught.value.mend == "mend the line at that column"
-
-
 def test_json_lines_are_read_from_both_names_and_from_gzip(tmp_path: Path) -> None:
     text = '{"q": 1}\n\n[{"q": "\u2028"}]\r\n'
     wanted = [1, "\u2028"]
@@ -140,5 +89,65 @@ def test_a_broken_line_among_json_lines_is_a_fault_of_that_line_alone(tmp_path: 
     assert [place for place, _ in good(rows)] == ["a.jsonl:1", "a.jsonl:5"]
 
 
-def test_nan_reads_as_nothing(tmp_path: Path) -> None:
-    assert good(read(tmp_path, "a.json", '[{"q": NaN}]')) == [("a.json:1", {"q": None})]
+def test_a_list_of_turns_is_a_row_of_messages(tmp_path: Path) -> None:
+    turns = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+    assert good(read(tmp_path, "a.jsonl", json.dumps(turns))) == [("a.jsonl:1", {"messages": turns})]
+
+
+def test_a_line_of_plain_text_is_a_row_and_it_is_told(tmp_path: Path, told: list[Event]) -> None:
+    (tmp_path / "a.txt").write_bytes("one\r\n\n \n 二\u2028 ".encode())
+    rows = good(list(read_rows(Source(tmp_path / "a.txt", "a.txt"), "auto", told.append)))
+    assert rows == [("a.txt:1", {"text": "one"}), ("a.txt:4", {"text": " 二\u2028 "})]
+    assert told == [Chose("rows", "lines", "a.txt is plain text: each line that is not blank is a row")]
+
+
+def labelled(folder: Path, text: str, labels: str, told: list[Event]) -> list[Row | Fault]:
+    (folder / "t_text.txt").write_text(text)
+    (folder / "t_labels.txt").write_text(labels)
+    source = Source(folder / "t_text.txt", "t_text.txt", folder / "t_labels.txt")
+    return [row for batch in batches(source, "auto", 2, told.append) for row in parse(batch)]
+
+
+def test_lines_of_text_take_their_classes_from_the_file_beside_them(tmp_path: Path, told: list[Event]) -> None:
+    (tmp_path / "mapping.txt").write_text("0\tno\n1\tyes")
+    rows = good(labelled(tmp_path, "a\n\nc\nd\ne", "1\n0\n1\n7\n0\n", told))
+    assert rows == [
+        (f"t_text.txt:{line}", {"text": text, "label": label})
+        for line, text, label in ((1, "a", "yes"), (2, "", "no"), (3, "c", "yes"), (4, "d", "7"), (5, "e", "no"))
+    ]
+    why = "it stands beside t_text.txt, a class for each line, named by mapping.txt"
+    assert told == [Chose("classes", "t_labels.txt", why)]
+
+
+@pytest.mark.parametrize(
+    ("labels", "what", "where"),
+    [
+        ("1\n0\n", "the file of classes ends before t_text.txt", "t_labels.txt:3"),
+        ("1\n0\n1\n1\n", "the file of classes goes on after t_text.txt", "t_labels.txt:4"),
+    ],
+)
+def test_classes_that_do_not_fit_their_lines_are_refused(tmp_path: Path, labels: str, what: str, where: str) -> None:
+    with pytest.raises(DataError) as caught:
+        labelled(tmp_path, "a\nb\nc\n", labels, [])
+    assert (caught.value.what, caught.value.where) == (what, where)
+    assert caught.value.mend == "give each line of text one line of class"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "gb18030", "utf-8-sig"])
+def test_json_lines_of_another_encoding_are_read(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "a.jsonl").write_text('{"q": "中"}\n{"q": "文"}\n', encoding=encoding)
+    source = Source(tmp_path / "a.jsonl", "a.jsonl")
+    rows = list(read_rows(source, "gb18030" if encoding == "gb18030" else "auto", hush))
+    assert rows == [Row("a.jsonl:1", {"q": "中"}), Row("a.jsonl:2", {"q": "文"})]
+
+
+def test_a_wrong_byte_in_json_lines_is_named_by_offset_and_line_after_the_rows_before_it(tmp_path: Path) -> None:
+    begin = b'{"q": 1}\n' * 1000
+    (tmp_path / "a.jsonl").write_bytes(begin + b'{"q": "\xff"}\n')
+    rows = read_rows(Source(tmp_path / "a.jsonl", "a.jsonl"), "auto", hush)
+    assert len([next(rows) for _ in range(1000)]) == 1000
+    with pytest.raises(DataError) as caught:
+        next(rows)
+    assert caught.value.what == f"byte {len(begin) + 7} is 0xff, which is not utf-8"
+    assert caught.value.where == "a.jsonl:1001"
+    assert "encoding=gb18030" in caught.value.mend

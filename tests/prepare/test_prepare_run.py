@@ -94,7 +94,8 @@ def test_a_second_run_makes_nothing_and_the_same_wish_elsewhere_gives_the_same_b
     elsewhere = prepare(spec, tiny_model, None, Store(tmp_path / "other"), hush)
     assert elsewhere.id == first.id
     assert elsewhere.card.files == first.card.files
-    assert len(first.card.files) == 6
+    beside = {"train.packs.safetensors", "lint.json", "lengths.png"}
+    assert first.card.files.keys() == {f"{name}{end}" for name in SPLITS for end in (".jsonl", ".safetensors")} | beside
 
 
 def test_other_bytes_in_the_file_give_another_id(store: Store, tiny_model: Artifact) -> None:
@@ -321,3 +322,14 @@ def test_every_error_reads_as_three_lines(store: Store, tiny_model: Artifact) ->
     lines = str(caught.value).splitlines()
     assert len(lines) == 3
     assert [line.split(":")[0].strip() for line in lines[1:]] == ["where", "mend"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [1, 2])
+def test_every_row_of_many_batches_is_read(
+    processes: int, tiny_model: Artifact, store: Store, tmp_path: Path
+) -> None:
+    path = tmp_path / "many.jsonl"
+    path.write_text("".join(f'{{"instruction": "q{n}", "output": "a"}}\n' for n in range(6001)), encoding="utf-8")
+    made = prepare(PrepareSpec(source=str(path)), tiny_model, None, store, hush, processes=processes)
+    assert made.card.figures["rows"] == {"read": 6001, "kept": 6001}

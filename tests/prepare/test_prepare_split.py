@@ -1,55 +1,61 @@
 """The split is told by content alone."""
 
-import random
-from collections import Counter
 from math import sqrt
 
+import numpy as np
 import pytest
 
-from luthier.artifact.example import Example, Message
-from luthier.prepare.gather import Candidate, content_id
-from luthier.prepare.spec import HoldOutSpec, SplitSpec
-from luthier.prepare.split import deal, in_stable_order, key_of, recallable, split_of
+from luthier.artifact.example import SPLITS, Example, Message
+from luthier.errors import SpecError
+from luthier.prepare.facts import FACT, Facts, Flag
+from luthier.prepare.spec import SplitSpec
+from luthier.prepare.split import deal, fractions, key_hash, key_of, place_hash
 
 CONTENT = SplitSpec(train=0.7, dev=0.2, test=0.1, seed=3)
-GROUP = SplitSpec(train=0.7, dev=0.2, test=0.1, by="group", hold_out=HoldOutSpec(where={"x": 1}, tag="recall"))
+STRATA = SplitSpec(train=0.7, dev=0.2, test=0.1, stratify=True)
 
 
 def example(question: str, answer: str = "a", group: str = "") -> Example:
-    messages = (Message("user", question), Message("assistant", answer))
-    return Example(content_id(messages), messages, "x:1", group)
+    return Example("x", (Message("user", question), Message("assistant", answer)), "x:1", group)
 
 
-def where_each_is(candidates: list[Candidate], spec: SplitSpec) -> dict[str, str]:
-    dealt = deal(candidates, spec, Counter())
-    return {found.id: name for name, examples in dealt.splits.items() for found in examples}
+def facts_of(keys: list[str], spec: SplitSpec = CONTENT, labels: list[int] | None = None) -> Facts:
+    facts = np.zeros(len(keys), FACT)
+    facts["key"] = [key_hash(key, spec.seed) for key in keys]
+    facts["place"] = [place_hash(f"{number} {key}", spec.seed) for number, key in enumerate(keys)]
+    facts["label"] = -1 if labels is None else labels
+    return facts
+
+
+def names(facts: Facts, spec: SplitSpec) -> list[str]:
+    return [SPLITS[number] for number in deal(facts, spec)]
 
 
 def test_shares_come_out_as_asked() -> None:
     count = 4_000
-    dealt = deal([Candidate(example(f"q{n}"), False) for n in range(count)], CONTENT, Counter())
+    found = names(facts_of([f"q{n}" for n in range(count)]), CONTENT)
     for name, share in (("train", 0.7), ("dev", 0.2), ("test", 0.1)):
         five_sigma = 5 * sqrt(count * share * (1 - share))
-        assert abs(len(dealt.splits[name]) - count * share) < five_sigma
+        assert abs(found.count(name) - count * share) < five_sigma
 
 
 def test_adding_rows_and_another_order_move_nothing() -> None:
-    many = [Candidate(example(f"q{n}"), False) for n in range(300)]
-    few = many[::3]
-    random.Random(1).shuffle(few)
-    all_places, few_places = where_each_is(many, CONTENT), where_each_is(few, CONTENT)
-    assert len(few_places) == 100
-    assert all(all_places[name] == place for name, place in few_places.items())
+    keys = [f"q{n}" for n in range(300)]
+    few = keys[::-3]
+    everywhere = dict(zip(keys, names(facts_of(keys), CONTENT), strict=True))
+    assert names(facts_of(few), CONTENT) == [everywhere[key] for key in few]
 
 
 def test_the_split_of_a_row_is_the_same_on_every_machine_and_day() -> None:
     # `printf 'split 3 q0' | sha256sum`: the first 12 hex digits over 16^12 are 0.832, then 0.030, 0.868, 0.122.
-    assert [split_of(f"q{n}", CONTENT) for n in range(4)] == ["dev", "train", "dev", "train"]
+    facts = facts_of([f"q{n}" for n in range(4)])
+    assert np.round(fractions(facts["key"]), 3).tolist() == [0.832, 0.030, 0.868, 0.122]
+    assert names(facts, CONTENT) == ["dev", "train", "dev", "train"]
 
 
 def test_another_seed_deals_otherwise() -> None:
-    rows = [Candidate(example(f"q{n}"), False) for n in range(100)]
-    assert where_each_is(rows, CONTENT) != where_each_is(rows, SplitSpec(train=0.7, dev=0.2, test=0.1, seed=4))
+    keys, other = [f"q{n}" for n in range(100)], CONTENT.model_copy(update={"seed": 4})
+    assert names(facts_of(keys), CONTENT) != names(facts_of(keys, other), other)
 
 
 def test_one_question_stays_on_one_side_whatever_its_answer_case_width_and_spaces() -> None:
@@ -57,47 +63,48 @@ def test_one_question_stays_on_one_side_whatever_its_answer_case_width_and_space
     assert keys == {"what now?"}
 
 
-def test_a_group_stays_together() -> None:
-    rows = [Candidate(example(f"q{n}", group=f"g{n % 40}"), False) for n in range(400)]
-    places = where_each_is(rows, GROUP)
-    by_group: dict[str, set[str]] = {}
-    for row in rows:
-        by_group.setdefault(row.example.group, set()).add(places[row.example.id])
-    assert len(by_group) == 40
-    assert all(len(found) == 1 for found in by_group.values())
-    assert {name for found in by_group.values() for name in found} == {"train", "dev", "test"}
-
-
-def test_held_out_rows_follow_their_group_into_train_only() -> None:
-    groups = [f"g{n}" for n in range(60)]
-    rows = [Candidate(example(f"q {group}", group=group), False) for group in groups]
-    held = [Candidate(example(f"reworded {group}", group=group), True) for group in groups]
-    dropped: Counter[str] = Counter()
-    dealt = deal(rows + held, GROUP, dropped)
-    trained = {found.group for found in dealt.splits["train"]}
-    assert trained
-    assert {found.group for found in dealt.held} == trained
-    assert dropped["held out, its group is in dev"] == len(dealt.splits["dev"]) > 0
-    assert dropped["held out, its group is in test"] == len(dealt.splits["test"]) > 0
-    assert not any(found.messages[0].content.startswith("reworded") for s in dealt.splits.values() for found in s)
-
-
-def test_held_out_rows_stay_only_where_their_group_was_really_trained_on() -> None:
-    dropped: Counter[str] = Counter()
-    held = [example("r1", group="a"), example("r2", group="b")]
-    assert recallable(held, [example("q", group="a")], dropped) == held[:1]
-    assert dropped == {"held out, its group is not trained on": 1}
+def test_of_texts_the_texts_decide_and_of_groups_the_group() -> None:
+    text = Example("x", (), "x:1", "g", texts=("One", "Two"), label="yes")
+    assert key_of(text, CONTENT) == key_of(Example("y", (), "x:2", "h", texts=("one", "two"), label="no"), CONTENT)
+    assert key_of(text, SplitSpec(by="group")) == "g"
 
 
 @pytest.mark.parametrize("shares", [(1.0, 0.0, 0.0), (0.0, 0.0, 1.0), (0.0, 1.0, 0.0)])
 def test_a_split_without_a_share_gets_nothing(shares: tuple[float, float, float]) -> None:
     spec = SplitSpec(train=shares[0], dev=shares[1], test=shares[2])
-    assert {split_of(f"q{n}", spec) for n in range(50)} == {("train", "dev", "test")[shares.index(1.0)]}
+    found = names(facts_of([f"q{n}" for n in range(50)]), spec)
+    assert set(found) == {("train", "dev", "test")[shares.index(1.0)]}
 
 
-def test_the_stable_order_keeps_its_order_when_rows_are_left_out() -> None:
-    rows = [example(f"q{n}") for n in range(100)]
-    ordered = in_stable_order(rows, seed=0)
-    assert in_stable_order(rows[::-2], seed=0) == [found for found in ordered if found in rows[::-2]]
-    assert ordered != rows
-    assert in_stable_order(rows, seed=1) != ordered
+def test_each_class_is_dealt_by_its_own_shares() -> None:
+    labels = [0] * 10 + [1] * 50 + [2] * 100
+    found = names(facts_of([f"q{n}" for n in range(160)], STRATA, labels), STRATA)
+    counts = [[found[at : at + size].count(name) for name in SPLITS] for at, size in ((0, 10), (10, 50), (60, 100))]
+    assert counts == [[7, 2, 1], [35, 10, 5], [70, 20, 10]]
+
+
+def test_the_order_of_rows_moves_nothing_where_classes_are_dealt_apart() -> None:
+    facts = facts_of([f"q{n}" for n in range(90)], STRATA, [n % 3 for n in range(90)])
+    shuffled = np.random.default_rng(0).permutation(90)
+    assert deal(facts[shuffled], STRATA).tolist() == deal(facts, STRATA)[shuffled].tolist()
+
+
+def test_one_question_in_two_classes_still_stays_on_one_side() -> None:
+    keys = [f"q{n % 30}" for n in range(60)]
+    found = names(facts_of(keys, STRATA, [n // 30 for n in range(60)]), STRATA)
+    assert found[:30] == found[30:]
+    assert set(found) == set(SPLITS)
+
+
+def test_held_out_rows_count_in_no_quota() -> None:
+    facts = facts_of([f"q{n}" for n in range(40)], STRATA, [0] * 40)
+    facts["flags"][20:] = Flag.HELD
+    found = deal(facts, STRATA)
+    assert [np.count_nonzero(found[:20] == number) for number in range(3)] == [14, 4, 2]
+
+
+def test_rows_without_a_class_cannot_be_dealt_by_class() -> None:
+    with pytest.raises(SpecError) as caught:
+        deal(facts_of(["q"], STRATA), STRATA)
+    assert caught.value.where == "key split.stratify"
+    assert "columns.label" in caught.value.mend

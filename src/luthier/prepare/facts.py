@@ -12,15 +12,18 @@ FACT = np.dtype(
         ("place", "<u8"),  # a hash of seed and content: the stable order in which limits take rows
         ("group", "<u8"),  # a hash of the group, 0 without one
         ("set", "<u2"),  # which of the sets
-        ("tag", "<u2"),  # which tag, in the order in which tags were first met
+        ("tag", "<u4"),  # which tag, in the order in which tags were first met
         ("label", "<i4"),  # which class, -1 without one
-        ("source", "<u2"),  # which file
+        ("source", "<u4"),  # which file
         ("line", "<u4"),  # and where in it: `file:line`
         ("tokens", "<i4"),  # as rendered; of a preference pair, of both answers together
+        ("rejected", "<i4"),  # how many of them are those of the worse answer
         ("supervised", "<i4"),
         ("characters", "<i4"),  # of all texts together
         ("answer", "<i4"),  # characters of what is learned
+        ("weight", "<f4"),  # how much the row counts
         ("flags", "<u4"),
+        ("asked", "<u8"),  # a hash of all that comes before the last answer: system, tools, questions
         ("opening", "<u4"),  # a hash of how the question begins: how diverse the rows are
         ("reply", "<u4"),  # a hash of the answer: how many different ones there are
         ("batch", "<u4"),  # which batch of work holds the rendered row
@@ -48,3 +51,4 @@ class Flag(IntFlag):
     LANGUAGES_DIFFER = 2048  # the answer is in another script than the question
     CJK = 4096  # what is learned is mostly Chinese, Japanese or Korean
     DAMAGED = 8192  # characters that replace lost ones
+    WEIGHTED = 16384  # some of its tokens count otherwise than 1

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
-from luthier.errors import DataError
+from luthier.errors import DataError, LuthierError
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,18 @@ class Fault:
     def error(self) -> DataError:
         """Give it as an error; its mend offers to leave such rows out."""
         return DataError(self.what, where=self.where, mend=f"{self.mend}, or set bad_rows=drop")
+
+
+class BadRow(LuthierError):  # noqa: N818 (caught and counted, never shown as it is)
+    """A row that cannot be used, said by one who does not know where it stands; `Form.read` makes a Fault of it."""
+
+    def __init__(self, reason: str, what: str, mend: str) -> None:
+        super().__init__(what, where="a row", mend=mend)
+        self.reason = reason
+
+    def at(self, place: str) -> Fault:
+        """Give the Fault of the row at a place."""
+        return Fault(self.reason, self.what, place, self.mend)
 
 
 def settle(fault: Fault, bad_rows: Literal["error", "drop"], dropped: Counter[str]) -> None:

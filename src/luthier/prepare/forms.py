@@ -1,114 +1,178 @@
-"""The forms rows are written in: recognised by their keys, read into turns.
+"""The forms rows are written in: recognised by their columns, read into examples.
 
-Sources: alpaca (instruction, input, output, history) and ShareGPT (from, value) as LLaMA-Factory's `data/README.md`
-describes them; role and content as in OpenAI's chat completions.
+Sources: alpaca, ShareGPT and preference rows as LLaMA-Factory's `data/README.md` describes them; messages as in
+OpenAI's chat completions and fine-tuning files; prompt and completion, preference and KTO as TRL's dataset formats.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from luthier.artifact.example import Example
 from luthier.errors import DataError
 from luthier.event import Chose, Tell
-from luthier.prepare.filter import known_columns
-from luthier.prepare.rows import Row
-from luthier.prepare.spec import ColumnsSpec, PrepareSpec
+from luthier.prepare import form_chat, form_choice, form_text
+from luthier.prepare.batch import Row
+from luthier.prepare.fault import BadRow, Fault
+from luthier.prepare.filter import known_columns, matches
+from luthier.prepare.identity import content_id
+from luthier.prepare.row_map import mapped
+from luthier.prepare.spec import ColumnsSpec, SetSpec, SplitSpec
+from luthier.prepare.values import wanted_text, weight_of
 
-Turn = tuple[Any, Any]
-"""A role's name and a text as the file has them, not yet checked."""
-Read = Callable[[Mapping[str, Any], ColumnsSpec], list[Turn] | str]
-"""Gives a row's turns, or says what keeps it from being of the form."""
+Data = Mapping[str, Any]
+Names = dict[str, str]
+"""What a form asks for -> the column that holds it."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How to know a form, and how to read it."""
+
+    names: Callable[[Data, ColumnsSpec], Names]
+    """Which columns a row would have to have; the first is what a form is told by."""
+    read: Callable[[Data, Names, SetSpec], dict[str, Any]]
+    """Gives the fields of an Example. Raises BadRow."""
+    fits: Callable[[Data, Names], bool] = lambda data, names: True
+    """Whether what stands in the columns is of the form, too."""
+    settle: Callable[[Data, Names], tuple[Names, Chose | None]] = lambda data, names: (names, None)
+    """What the first row decides for all others, and how it is told."""
+    wants: Callable[[Data, Names], bool] = lambda data, names: True
+    """Whether a row is meant to be learned from."""
+
+
+FORMS: dict[str, Kind] = {
+    "columns": Kind(form_chat.plain_columns, form_chat.read_columns, lambda data, names: False),
+    "preference": Kind(form_choice.preference_columns, form_choice.read_preference),
+    "kto": Kind(form_choice.kto_columns, form_choice.read_kto, form_choice.fits_kto, wants=form_choice.has_kto_label),
+    "messages": Kind(form_chat.messages_columns, form_chat.read_messages, wants=form_chat.is_liked),
+    "conversations": Kind(form_chat.conversations_columns, form_chat.read_messages),
+    "extraction": Kind(form_text.extraction_columns, form_text.read_extraction, form_text.fits_extraction),
+    "alpaca": Kind(form_chat.alpaca_columns, form_chat.read_alpaca),
+    "classification": Kind(
+        form_text.class_columns, form_text.read_classification, settle=form_text.settle_classification
+    ),
+    "completion": Kind(form_chat.completion_columns, form_chat.read_completion),
+    "text": Kind(form_text.text_columns, form_text.read_text),
+}
+"""The most telling first: a row with chosen and rejected may have messages too."""
 
 
 @dataclass(frozen=True)
 class Form:
-    """How to know a form, and how to read it."""
+    """How the rows of one file are read. It holds names only, so it travels to other processes."""
 
-    needs: Callable[[ColumnsSpec], tuple[str, ...]]
-    """The columns without which a row is not of this form."""
-    read: Read
+    name: str
+    names: Names
+    spec: SetSpec = field(repr=False)
 
+    def wants(self, row: Row) -> bool:
+        """Tell whether a row passes the set's filter (`where`), and is not one that was disliked."""
+        if not matches(row.data, self.spec.where):
+            return False
+        wants = FORMS[self.name].wants
+        try:
+            return wants(self._data(row), self.names)
+        except BadRow:
+            return True  # read() says what is wrong
 
-def _alpaca(data: Mapping[str, Any], columns: ColumnsSpec) -> list[Turn] | str:
-    turns: list[Turn] = []
-    history = data.get("history") or []
-    if not isinstance(history, list):
-        return f"history is {history!r}, not a list"
-    for pair in history:
-        if not isinstance(pair, list) or len(pair) != 2:
-            return f"history holds {pair!r}, not [question, answer]"
-        turns += [("user", pair[0]), ("assistant", pair[1])]
-    question, extra = data.get("instruction"), data.get("input")
-    if isinstance(question, str) and isinstance(extra, str) and extra.strip():
-        question = f"{question}\n{extra}" if question.strip() else extra
-    return [*turns, ("user", question), ("assistant", data.get("output"))]
+    def read(self, row: Row) -> Example | Fault:
+        """Give a row's example, or what is wrong with it."""
+        try:
+            data = self._data(row)
+            fields = FORMS[self.name].read(data, self.names, self.spec)
+            columns = self.spec.columns
+            group = self._text(columns.group, data, row.data)
+            tag = self._text(columns.tag, data, row.data) or self.spec.tag
+            weight = weight_of(_either(columns.weight, data, row.data), str(columns.weight))
+            fields.setdefault("messages", ())
+            fields["weight"] = 1.0 if weight is None else weight
+            example = Example(id="", source=row.place, group=group, tag=tag, **fields)
+            return replace(example, id=content_id(example))
+        except BadRow as bad:
+            return bad.at(row.place)
+        except RecursionError:
+            return Fault("not JSON", "the row is nested too deeply", row.place, "write it flatter")
 
+    def _data(self, row: Row) -> Data:
+        return mapped(row.data, self.spec.map) if self.spec.map else row.data
 
-def _columns(data: Mapping[str, Any], columns: ColumnsSpec) -> list[Turn] | str:
-    return [("user", data.get(str(columns.user))), ("assistant", data.get(str(columns.assistant)))]
-
-
-def _turns(name: str) -> Read:
-    """Make a reader of rows that hold a list of turns under a name; both ways to write a turn are understood."""
-
-    def read(data: Mapping[str, Any], columns: ColumnsSpec) -> list[Turn] | str:
-        listed = data.get(name)
-        if not isinstance(listed, list):
-            return f"{name} is {listed!r:.60}, not a list of turns"
-        turns: list[Turn] = []
-        for number, turn in enumerate(listed, 1):
-            if not isinstance(turn, dict):
-                return f"turn {number} of {name} is {turn!r:.60}, not an object"
-            role = "tool" if turn.get("tool_calls") else turn.get("role", turn.get("from"))
-            turns.append((role, turn.get("content", turn.get("value"))))
-        return turns
-
-    return read
+    @staticmethod
+    def _text(column: str | None, data: Data, whole: Data) -> str:
+        return wanted_text(_either(column, data, whole), column).strip() if column else ""
 
 
-FORMS: dict[str, Form] = {
-    "columns": Form(lambda columns: (str(columns.user), str(columns.assistant)), _columns),
-    "messages": Form(lambda columns: ("messages",), _turns("messages")),
-    "conversations": Form(lambda columns: ("conversations",), _turns("conversations")),
-    "alpaca": Form(lambda columns: ("instruction", "output"), _alpaca),
-}
+def _either(column: str | None, data: Data, whole: Data) -> Any:
+    """Give what stands in a column of the map's, else of the file's."""
+    return data.get(column, whole.get(column)) if column else None
 
 
-def recognise(first: Row, spec: PrepareSpec, tell: Tell) -> Form:
-    """Give the form of a file by its first row, or check the one that is asked for.
+def recognise(first: Row, spec: SetSpec, split: SplitSpec, tell: Tell) -> Form:
+    """Give the form of a file by its first row, or check the one that is asked for, and tell it.
 
-    Raises DataError if no form fits, or if the file lacks a column that the spec names.
+    `split` may name columns too (split.hold_out.where). Raises DataError if no form fits, if the file
+    lacks a column that the spec names, or if a text in `map` fails on the first row.
     """
-    name = spec.form if spec.form != "auto" else _recognised(first, spec, tell)
-    form = FORMS[name]
+    data = _mapped(first, spec)
+    name, names = (spec.form, dict[str, str]()) if spec.form != "auto" else _recognised(first, data, spec, tell)
+    kind = FORMS[name]
+    names = names or kind.names(data, spec.columns)
+    for column in names.values():
+        _check_there(column, data, first)
     # Rows of JSON may leave out what they do not have; a table has each of its columns in every row.
-    asked = [*form.needs(spec.columns), *(_optional(spec) if first.closed else ())]
-    for column in asked:
-        if column not in first.data:
-            raise DataError(
-                f"there is no column {column!r}",
-                where=first.place if not first.closed else f"{first.place.rpartition(':')[0]}:1",
-                mend=f"name one of the columns there are: {known_columns(column, first.data)}",
-            )
-    return form
+    if first.closed:
+        for column in _optional(spec.columns):
+            _check_there(column, {**first.data, **data}, first)
+        for column in (*spec.where, *(split.hold_out.where if split.hold_out else ())):
+            _check_there(column, first.data, first)
+    try:
+        names, told = kind.settle(data, names)
+    except BadRow:
+        told = None  # the row itself says so when it is read
+    if told is not None:
+        tell(told)
+    return Form(name, names, spec)
 
 
-def _recognised(first: Row, spec: PrepareSpec, tell: Tell) -> str:
+def _mapped(first: Row, spec: SetSpec) -> Data:
+    if not spec.map:
+        return first.data
+    try:
+        return mapped(first.data, spec.map)
+    except BadRow as bad:
+        raise DataError(bad.what, where=first.place, mend=bad.mend) from None
+
+
+def _recognised(first: Row, data: Data, spec: SetSpec, tell: Tell) -> tuple[str, Names]:
     if spec.columns.user is not None:
-        return "columns"
-    for name, form in FORMS.items():
-        needed = form.needs(spec.columns)
-        if name != "columns" and all(column in first.data for column in needed):
-            tell(Chose("form", name, why=f"{first.place.rpartition(':')[0]} has {' and '.join(needed)}"))
-            return name
+        return "columns", {}
+    for name, kind in FORMS.items():
+        names = kind.names(data, spec.columns)
+        if all(column in data for column in names.values()) and kind.fits(data, names):
+            tell(Chose("form", name, why=f"{first.file} has {' and '.join(names.values())}"))
+            return name, names
+    inside = [column for column, value in data.items() if _are_objects(value)]
+    other = f"make each object in {inside[0]!r} a row of its own" if inside else "make the columns with map"
     raise DataError(
-        f"the rows are of no known form: their columns are {known_columns('', first.data) or 'none'}",
+        f"the rows are of no known form: their columns are {known_columns('', data) or 'none'}",
         where=first.place,
-        mend="say which column is which: columns.user=... columns.assistant=...",
+        mend=f"say which column is which (columns.user=... columns.assistant=...), or {other}",
     )
 
 
-def _optional(spec: PrepareSpec) -> list[str]:
-    held = spec.split.hold_out.where if spec.split.hold_out else {}
-    named = (spec.columns.system, spec.columns.group, spec.columns.tag)
-    return [*(column for column in named if column is not None), *spec.where, *held]
+def _are_objects(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(one, dict) for one in value)
+
+
+def _check_there(column: str, data: Data, first: Row) -> None:
+    if column not in data:
+        raise DataError(
+            f"there is no column {column!r}",
+            where=f"{first.file}:1" if first.closed else first.place,
+            mend=f"name one of the columns there are: {known_columns(column, data)}",
+        )
+
+
+def _optional(columns: ColumnsSpec) -> list[str]:
+    named = (columns.system, columns.history, columns.tools, columns.group, columns.tag, columns.weight)
+    return [column for column in named if column is not None]

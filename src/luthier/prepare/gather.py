@@ -1,150 +1,276 @@
-"""Files to unique examples: read, filtered, checked, counted."""
+"""All rows of all files, done in batches: what the parent keeps is facts, the rows themselves lie in shards."""
 
-import hashlib
 import json
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+import os
+import sys
+from collections import Counter, deque
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, BinaryIO
 
-from luthier.artifact import atomic
-from luthier.artifact.example import Example, Message, plain
-from luthier.errors import DataError
-from luthier.event import Tell
-from luthier.prepare.conversation import is_whole, messages_of, text_of
-from luthier.prepare.fault import Fault, settle
-from luthier.prepare.filter import known_columns, matches
-from luthier.prepare.forms import Form, recognise
-from luthier.prepare.rows import Row, read_rows
+import numpy as np
+
+from luthier.artifact.example import Example, from_plain
+from luthier.artifact.tokens import Tokens
+from luthier.errors import DataError, LuthierError, SpecError
+from luthier.event import Chose, Progress, Tell
+from luthier.prepare.dropped import Dropped, tally
+from luthier.prepare.facts import FACT, Facts
+from luthier.prepare.filter import known_columns
+from luthier.prepare.forms import recognise
+from luthier.prepare.pool import ordered
+from luthier.prepare.rows import ROWS, Row, batches, parse
+from luthier.prepare.shards import NOTHING, Shard, read_shard
 from luthier.prepare.source import Source
 from luthier.prepare.spec import PrepareSpec
+from luthier.prepare.task import Describe, Described, Done, Task, kind_of
+from luthier.prepare.worker import Setup, shard_path
+
+FEW_BATCHES = 8
+"""Up to so many batches no worker is started: it would take longer to start than to do them."""
+SIGNATURES = "signatures"
+TOLD_EVERY = 4096
+"""Rows between two Progress events."""
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """An example, and whether it is held out from training though its group is not."""
-
-    example: Example
-    is_held: bool
-
-
-@dataclass(frozen=True)
+@dataclass
 class Gathered:
-    """What the files hold. `sources` are figures for the card: path, bytes, sha256, rows."""
+    """What the files hold."""
 
-    candidates: list[Candidate]
-    """In the order in which they were read."""
+    spec: PrepareSpec
+    folder: Path
+    """Where the shards lie."""
     sources: list[dict[str, Any]]
-    dropped: Counter[str]
+    """Figures for the card: path, bytes, sha256, rows."""
+    model: Described
+    facts: Facts = field(default_factory=lambda: np.zeros(0, FACT))
+    tags: list[str] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
+    kinds: dict[str, str] = field(default_factory=dict)
+    """Task, with the kind of its labels -> the first row of it."""
+    dropped: Dropped = field(default_factory=Dropped)
+    cleaned: Counter[str] = field(default_factory=Counter)
+    expanded: int = 0
+    columns: set[str] = field(default_factory=set)
 
     @property
     def rows(self) -> int:
         """How many rows were read."""
         return sum(int(source["rows"]) for source in self.sources)
 
+    @property
+    def task(self) -> str:
+        """What the examples are for: supervised, preference, kto or classification."""
+        return kind_of(next(iter(self.kinds)).partition(":")[0]) if self.kinds else "supervised"
 
-def gather(spec: PrepareSpec, sources: Sequence[Source], tell: Tell) -> Gathered:
-    """Read every file into unique examples.
+    def place(self, row: int) -> str:
+        """Give `file:line` of a row."""
+        fact = self.facts[row]
+        return f"{self.sources[int(fact['source'])]['path']}:{int(fact['line'])}"
 
-    Raises DataError for a file that cannot be read, for a bad row unless the spec drops them, and if nothing is left.
+    def shard(self, batch: int) -> Shard:
+        """Read a batch's rows."""
+        return read_shard(shard_path(self.folder, batch))
+
+    def example(self, row: int) -> Example:
+        """Read a row."""
+        fact = self.facts[row]
+        return from_plain(json.loads(self.shard(int(fact["batch"])).line(int(fact["number"]))))
+
+    def tokens(self, row: int) -> tuple[Tokens, Tokens]:
+        """Read a row's tokens, and those of the worse answer of a pair."""
+        fact = self.facts[row]
+        shard, number = self.shard(int(fact["batch"])), np.array([int(fact["number"])])
+        return shard.chosen.block(number), shard.rejected.block(number) if fact["rejected"] else NOTHING
+
+
+def gather(
+    setup: Setup,
+    sources: Sequence[Sequence[Source]],
+    tell: Tell,
+    *,
+    processes: int | None = None,
+    is_lint: bool = False,
+) -> Gathered:
+    """Do every row of each set's files, in `processes` processes (None: as many as there are cores).
+
+    With `is_lint`, bad rows are counted whatever the spec says. Raises DataError for a file that cannot be read and
+    for a bad row unless the spec drops them, SpecError if rows of several tasks are put together.
     """
-    unique: dict[str, Candidate] = {}
-    gathered = Gathered([], [], Counter())
-    columns: set[str] = set()
-    for source in sources:
-        count = 0
-        form: Form | None = None
-        for row in read_rows(source, spec.encoding, tell):
-            count += 1
-            if isinstance(row, Row):
-                columns.update(row.data)
-                form = form or recognise(row, spec, tell)
-            candidate = _candidate(row, form, spec)
-            if candidate is None:
-                gathered.dropped["filtered out"] += 1
-            elif isinstance(candidate, Fault):
-                settle(candidate, spec.bad_rows, gathered.dropped)
-            else:
-                _keep(candidate, unique, gathered.dropped)
-        gathered.sources.append(
-            {
-                "path": source.label,
-                "bytes": source.path.stat().st_size,
-                "sha256": atomic.sha256(source.path),
-                "rows": count,
-            }
-        )
-    gathered.candidates.extend(unique.values())
-    if not unique:
-        raise _nothing_left(gathered, spec, columns)
+    flat = [source for files in sources for source in files]
+    head = _Head(_tasks(setup, sources, tell))
+    begun = list(islice(head, FEW_BATCHES + 1))
+    sent: deque[Task] = deque()
+
+    def asked() -> Iterator[Task | Describe]:
+        yield Describe()
+        for task in chain(begun, head.rest()):
+            sent.append(task.emptied)
+            yield task
+
+    with (
+        closing(_answers(setup, asked(), _workers(processes, len(begun)))) as answers,
+        (setup.shards / SIGNATURES).open("wb") as signatures,
+    ):
+        gathered = Gathered(setup.spec, setup.shards, [_figures(source) for source in flat], next(answers))
+        if setup.spec.length.max_tokens is None:
+            tell(Chose("length.max_tokens", str(gathered.model.max_tokens), why="the model's context"))
+        collect = _Collect(gathered, is_lint or setup.spec.bad_rows == "drop")
+        show = _Shown(flat, tell)
+        for done in answers:
+            task = sent.popleft()
+            collect.add(task, done, signatures)
+            show(task, gathered.rows)
+    collect.finish()
     return gathered
 
 
-def _candidate(row: Row | Fault, form: Form | None, spec: PrepareSpec) -> Candidate | Fault | None:
-    """Give None for a row that the filters leave out."""
-    if isinstance(row, Fault) or form is None:
-        return row if isinstance(row, Fault) else None
-    if not matches(row.data, spec.where):
-        return None
-    turns = form.read(row.data, spec.columns)
-    if isinstance(turns, str):
-        return Fault("not of the form", turns, row.place, "write the row as the others are")
-    messages = messages_of(turns, _system(row, spec), row.place)
-    if isinstance(messages, Fault):
-        return messages
-    names: dict[str, str] = {}
-    for name, column in (("group", spec.columns.group), ("tag", spec.columns.tag)):
-        text = text_of(row.data.get(column)) if column else ""
-        if text is None or not is_whole(text):
-            value = row.data.get(str(column))
-            return Fault("not text", f"{column} is {value!r:.60}, not text", row.place, "write it as one text")
-        names[name] = text.strip()
-    if spec.split.by == "group" and not names["group"]:
-        return Fault("no group", f"{spec.columns.group} is empty", row.place, "fill it in, or set split.by=content")
-    held = spec.split.hold_out
-    is_held = held is not None and matches(row.data, held.where)
-    tag = held.tag if held and is_held else names["tag"]
-    return Candidate(Example(content_id(messages), messages, row.place, names["group"], tag), is_held)
+def _workers(processes: int | None, batches_begun: int) -> int:
+    """Say how many workers are started; 0: it is done here, where the libraries it takes are loaded already.
+
+    A worker loads them without torch (`pool.py`), in a second or two and a third of the memory.
+    """
+    wanted = 1 if batches_begun <= FEW_BATCHES else processes or os.cpu_count() or 1
+    return 0 if wanted == 1 and "transformers" in sys.modules else wanted
 
 
-def _system(row: Row, spec: PrepareSpec) -> Any:
-    """Give the row's own system prompt, else the spec's; plain columns are read only where the spec names them."""
-    own = row.data.get(spec.columns.system or "system") if spec.columns.system or not spec.columns.user else None
-    text = text_of(own)
-    return spec.system if text is not None and not text.strip() else own
+def _answers(setup: Setup, tasks: Iterator[Task | Describe], workers: int) -> Generator[Any, None, None]:
+    if workers:
+        yield from ordered(setup, tasks, workers)
+        return
+    work = setup.open()
+    for task in tasks:
+        yield work(task)
 
 
-def content_id(messages: Sequence[Message]) -> str:
-    """Give the first 16 hex digits of the SHA-256 of the messages as JSON."""
-    text = json.dumps(plain(messages), ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def _figures(source: Source) -> dict[str, Any]:
+    kind, _, value = source.identity().partition(":")
+    return {"path": source.label, "bytes": source.bytes, kind: value, "rows": 0}
 
 
-def _keep(candidate: Candidate, unique: dict[str, Candidate], dropped: Counter[str]) -> None:
-    """Keep one of those with the same content: the one held out, else by name, so the files' order decides nothing."""
-    known = unique.get(candidate.example.id)
-    if known is not None:
-        dropped["duplicate"] += 1
-    if known is None or _rank(candidate) < _rank(known):
-        unique[candidate.example.id] = candidate
+def _tasks(setup: Setup, sources: Sequence[Sequence[Source]], tell: Tell) -> Iterator[Task]:
+    number = source_number = 0
+    for set_number, (one, files) in enumerate(zip(setup.sets, sources, strict=True)):
+        for source in files:
+            form = None
+            for batch in batches(source, one.encoding, ROWS, tell):
+                if form is None:
+                    first = next((row for row in parse(batch) if isinstance(row, Row)), None)
+                    form = None if first is None else recognise(first, one, setup.spec.split, tell)
+                yield Task(number, set_number, source_number, form, batch)
+                number += 1
+            source_number += 1
 
 
-def _rank(candidate: Candidate) -> tuple[bool, str, str]:
-    return not candidate.is_held, candidate.example.group, candidate.example.tag
+class _Head:
+    """An iterator whose error is put off: what was read before it is done first."""
+
+    def __init__(self, tasks: Iterator[Task]) -> None:
+        self._tasks = tasks
+        self._failed: LuthierError | None = None
+
+    def __iter__(self) -> Iterator[Task]:
+        try:
+            for task in self._tasks:  # noqa: UP028 (whoever drops this iterator would close the tasks with it)
+                yield task
+        except LuthierError as error:
+            self._failed = error
+
+    def rest(self) -> Iterator[Task]:
+        """Give what is left; raises the error that was put off."""
+        if self._failed is not None:
+            raise self._failed
+        yield from self._tasks
 
 
-def _nothing_left(gathered: Gathered, spec: PrepareSpec, columns: set[str]) -> DataError:
+class _Shown:
+    """Tells how many rows are done, of how many: guessed from the bytes read so far, where files are not packed."""
+
+    def __init__(self, sources: Sequence[Source], tell: Tell) -> None:
+        self._tell = tell
+        self._sizes = [source.bytes for source in sources]
+        self._is_guessable = not any(source.packing for source in sources)
+        self._told = 0
+
+    def __call__(self, task: Task, rows: int) -> None:
+        if rows - self._told < TOLD_EVERY:
+            return
+        self._told = rows
+        read = sum(self._sizes[: task.source_number]) + min(task.batch.offset, self._sizes[task.source_number])
+        guess = rows * sum(self._sizes) // read if read and self._is_guessable else rows
+        self._tell(Progress("rows", rows, max(rows, guess), "rows"))
+
+
+class _Collect:
+    """Puts batches together in their order."""
+
+    def __init__(self, gathered: Gathered, drops_bad_rows: bool) -> None:
+        self.gathered, self._drops = gathered, drops_bad_rows
+        self._facts: list[Facts] = []
+        self._tags: dict[str, int] = {}
+        self._labels: dict[str, int] = {}
+
+    def add(self, task: Task, done: Done, signatures: BinaryIO) -> None:
+        """Take in a batch. Raises DataError for its first bad row, unless those are dropped."""
+        gathered = self.gathered
+        if done.fault is not None and not self._drops:
+            raise done.fault.error()
+        if done.broken is not None:
+            raise done.broken
+        gathered.sources[task.source_number]["rows"] += done.rows
+        gathered.dropped.merge(done.dropped)
+        gathered.cleaned.update(done.cleaned)
+        gathered.expanded += done.expanded
+        gathered.columns |= done.columns
+        for kind, place in done.kinds.items():
+            gathered.kinds.setdefault(kind, place)
+        _check_one_task(gathered.kinds)
+        done.facts["tag"] = _renumbered(done.facts["tag"], done.tags, self._tags)
+        done.facts["label"] = _renumbered(done.facts["label"], done.labels, self._labels)
+        self._facts.append(done.facts)
+        if done.signatures is not None:
+            signatures.write(done.signatures.tobytes())
+
+    def finish(self) -> None:
+        """Join the facts. Raises DataError if there are none."""
+        gathered = self.gathered
+        gathered.facts = np.concatenate(self._facts) if self._facts else gathered.facts
+        gathered.tags, gathered.labels = list(self._tags), list(self._labels)
+        if not len(gathered.facts):
+            raise _nothing_left(gathered)
+
+
+def _renumbered(numbers: Any, names: Sequence[str], known: dict[str, int]) -> Any:
+    """Give a batch's numbers of names as all batches together number them; -1 stays."""
+    if not names:
+        return numbers
+    table = np.array([known.setdefault(name, len(known)) for name in names] + [-1], np.int64)
+    return table[numbers.astype(np.int64)]
+
+
+def _check_one_task(kinds: dict[str, str]) -> None:
+    """Raise SpecError where rows of one task meet rows of another: what would learn from both?"""
+    if len({kind_of(kind.partition(":")[0]) for kind in kinds}) <= 1 and sum(":" in kind for kind in kinds) <= 1:
+        return
+    (one, first), *_, (other, second) = kinds.items()
+    raise SpecError(
+        f"rows of two kinds are put together: {one} at {first}, {other} at {second}",
+        where="key source",
+        mend="prepare each kind of rows by itself, or say the form they all have (form=...)",
+    )
+
+
+def _nothing_left(gathered: Gathered) -> DataError:
     where = ", ".join(source["path"] for source in gathered.sources)
     if not gathered.rows:
         return DataError("there are no rows", where=where, mend="put rows into the file")
-    missing = [name for name in spec.where if name not in columns]
+    wanted = [name for one in gathered.spec.all_sets((where,)) for name in one.where]
+    missing = [name for name in wanted if name not in gathered.columns]
     if missing:
-        mend = f"where.{missing[0]} names no column; there are: {known_columns(missing[0], columns)}"
+        mend = f"where.{missing[0]} names no column; there are: {known_columns(missing[0], sorted(gathered.columns))}"
     else:
         mend = "loosen where, or mend the rows that were dropped"
-    return DataError(f"of {gathered.rows} rows none is left ({tally(gathered.dropped)})", where=where, mend=mend)
-
-
-def tally(counts: Mapping[str, int]) -> str:
-    """Say counts in a sentence: `3 duplicate, 1 no answer`."""
-    return ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items())) or "none dropped"
+    return DataError(f"of {gathered.rows} rows none is left ({tally(gathered.dropped.counts)})", where=where, mend=mend)

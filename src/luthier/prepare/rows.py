@@ -1,188 +1,82 @@
-"""CSV, JSON and JSON lines to raw rows that know their line."""
+"""Raw rows of any source: cut into batches here, parsed wherever there is room."""
 
-import csv
-import io
-import json
-import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, TextIO
+from collections.abc import Callable, Iterator
 
-from luthier.errors import DataError
-from luthier.event import Chose, Tell
+from luthier.event import Tell, hush
+from luthier.prepare.batch import Batch, Row, grouped, row_of
+from luthier.prepare.csv_rows import csv_batches, parse_fields
+from luthier.prepare.dataset import DATASET
+from luthier.prepare.dataset_rows import dataset_batches
 from luthier.prepare.fault import Fault
-from luthier.prepare.source import Source, opened
+from luthier.prepare.json_stream import elements, is_json_lines
+from luthier.prepare.line_rows import json_line_batches, parse_json_lines, parse_text_lines, text_batches
+from luthier.prepare.opening import opened
+from luthier.prepare.source import Source
+from luthier.prepare.tables import arrow_batches, parquet_batches, parse_records
 
-LONGEST_FIELD = 1 << 27
-"""Characters; Python's own bound of 131,072 is below the length of real documents."""
-SPACE = re.compile(r"[ \t\r\n]*")
-WORDS = ("true", "false", "null", "NaN", "-Infinity")
-"""A JSON text that is cut off inside one of these (or before it) breaks at its beginning."""
-DECODER = json.JSONDecoder(parse_constant=lambda name: None)  # NaN is how pandas writes a missing value
+__all__ = ["ROWS", "Batch", "Row", "batches", "parse", "read_rows"]
+ROWS = 512
+"""Of a batch."""
+HEAD = 1 << 20
+"""Characters of a .json file by which is told how its rows stand in it."""
 
 
-@dataclass(frozen=True)
-class Row:
-    """A raw row. `place` is `file:line`; a `closed` row is of a table: it has every column the file has."""
+def batches(source: Source, encoding: str, size: int, tell: Tell) -> Iterator[Batch]:
+    """Cut a source into batches of `size` rows or less, in its order, with memory that its size does not change.
 
-    place: str
-    data: dict[str, Any]
-    closed: bool = False
+    Raises DataError for what makes the rest of the file doubtful: its encoding, a JSON list that is cut off,
+    a quote in a CSV that never closes, a packed file that is not whole.
+    """
+    return READERS[source.suffix](source, encoding, size, tell)
+
+
+def parse(batch: Batch) -> Iterator[Row | Fault]:
+    """Make rows of a batch. A single bad row comes as a Fault; a byte that is no UTF-8 raises DataError."""
+    return PARSERS[batch.kind](batch)
 
 
 def read_rows(source: Source, encoding: str, tell: Tell) -> Iterator[Row | Fault]:
-    """Read a file row by row.
+    """Read a source row by row. Raises DataError as `batches` and `parse` do."""
+    for batch in batches(source, encoding, ROWS, tell):
+        yield from parse(batch)
 
-    Raises DataError for what makes the rest of the file doubtful: its encoding, a JSON list that is cut off,
-    a quote in a CSV that never closes. A single bad line comes as a Fault.
-    """
+
+def _json_batches(source: Source, encoding: str, size: int, tell: Tell) -> Iterator[Batch]:
+    """Read one document of JSON; what begins with an object on each line is JSON lines, as many `.json` files are."""
+    with opened(source, encoding, hush) as text:
+        head = text.read(HEAD)
+    if not head.lstrip().startswith("[") and is_json_lines(head):
+        yield from json_line_batches(source, encoding, size, tell)
+        return
     with opened(source, encoding, tell) as text:
-        yield from READERS[source.suffix](text, source.label, tell)
+        for group in grouped(elements(text, source.label, tell), size):
+            yield Batch(source.label, "values", group, group[0][0])
 
 
-def _csv(text: TextIO, label: str, tell: Tell) -> Iterator[Row | Fault]:
-    csv.field_size_limit(LONGEST_FIELD)
-    first = text.readline()
-    delimiter = _delimiter(first, label, tell)
-    lines = csv.reader(_after(first, text), delimiter=delimiter, strict=True)
-    try:
-        header = next(lines, [])
-        _check_header(header, label)
-        begin = lines.line_num + 1
-        for fields in lines:
-            place, begin = f"{label}:{begin}", lines.line_num + 1
-            if not fields:
-                continue
-            if len(fields) != len(header):
-                yield Fault(
-                    "fields do not fit the header",
-                    f"the row has {len(fields)} fields, the header {len(header)}",
-                    place,
-                    "quote fields that hold the delimiter or a line end",
-                )
-                continue
-            yield Row(place, dict(zip(header, fields, strict=True)), closed=True)
-    except csv.Error as error:
-        raise DataError(
-            f"not CSV: {error}", where=f"{label}:{lines.line_num}", mend='close the quote; write " inside one as ""'
-        ) from None
+def _parse_values(batch: Batch) -> Iterator[Row | Fault]:
+    for line, value in batch.payload:
+        yield row_of(value, f"{batch.label}:{line}")
 
 
-def _after(first: str, rest: TextIO) -> Iterator[str]:
-    yield first
-    yield from rest
+def _dataset_batches(source: Source, encoding: str, size: int, tell: Tell) -> Iterator[Batch]:
+    return dataset_batches(source, size, tell)
 
 
-def _delimiter(header: str, label: str, tell: Tell) -> str:
-    if label.lower().removesuffix(".gz").endswith(".tsv"):
-        return "\t"
-    if "," in header:
-        return ","
-    for delimiter, name in (("\t", "tab"), (";", "semicolon")):
-        if delimiter in header:
-            tell(Chose("delimiter", name, why=f"the header of {label} has it and no comma"))
-            return delimiter
-    return ","
-
-
-def _check_header(header: Sequence[str], label: str) -> None:
-    if not any(name.strip() for name in header):
-        raise DataError("the first line names no columns", where=f"{label}:1", mend="begin the file with a header")
-    twice = [name for name in header if header.count(name) > 1]
-    if twice:
-        raise DataError(
-            f"the column {twice[0]!r} stands twice in the header", where=f"{label}:1", mend="rename one of them"
-        )
-
-
-def _json(text: TextIO, label: str, tell: Tell) -> Iterator[Row | Fault]:
-    """A list of rows; a file that begins otherwise is taken for JSON lines, as many `.json` files are."""
-    whole = text.read()
-    begin = _skip(whole, 0)
-    if whole[begin : begin + 1] == "[":
-        yield from _json_list(whole, begin + 1, label)
-    else:
-        yield from _json_lines(io.StringIO(whole, newline=""), label, tell)
-
-
-def _json_list(whole: str, begin: int, label: str) -> Iterator[Row | Fault]:
-    """Decode one element after the other: each knows its line, and they are not all in memory at once."""
-    line, counted, position = 1, 0, _skip(whole, begin)
-    if whole[position : position + 1] == "]":
-        position += 1
-    else:
-        while True:
-            line, counted = line + whole.count("\n", counted, position), position
-            value, end = _decode(whole, position, label)
-            yield _row(value, f"{label}:{line}")
-            position = _skip(whole, end)
-            mark = whole[position : position + 1]
-            if mark == "]":
-                position += 1
-                break
-            if mark != ",":
-                raise _broken(json.JSONDecodeError("a comma or ] is missing", whole, position), label)
-            position = _skip(whole, position + 1)
-    if _skip(whole, position) != len(whole):
-        raise _broken(json.JSONDecodeError("something follows the list", whole, _skip(whole, position)), label)
-
-
-def _skip(whole: str, position: int) -> int:
-    found = SPACE.match(whole, position)
-    return found.end() if found else position
-
-
-def _decode(whole: str, position: int, label: str) -> tuple[Any, int]:
-    try:
-        return DECODER.raw_decode(whole, position)
-    except json.JSONDecodeError as error:
-        raise _broken(error, label) from None
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits; thousands of brackets
-        raise _broken(json.JSONDecodeError(str(error), whole, position), label) from None
-
-
-def _broken(error: json.JSONDecodeError, label: str) -> DataError:
-    rest = error.doc[error.pos : error.pos + 10].rstrip()
-    is_cut = error.msg.startswith("Unterminated") or any(word.startswith(rest) for word in WORDS)
-    what = "the JSON is cut off" if is_cut else f"not JSON: {error.msg}"
-    return DataError(
-        what,
-        where=f"{label}:{error.lineno}, column {error.colno}",
-        mend="copy the file again, it ends too early" if is_cut else "mend the line at that column",
-    )
-
-
-def _json_lines(text: TextIO, label: str, tell: Tell) -> Iterator[Row | Fault]:
-    for number, line in enumerate(text, 1):
-        if not line.strip():
-            continue
-        place = f"{label}:{number}"
-        try:
-            yield _row(DECODER.decode(line.rstrip()), place)
-        except json.JSONDecodeError as error:
-            where = f"{place}, column {error.colno}"
-            yield Fault("not JSON", f"not JSON: {error.msg}", where, "write one whole JSON object on each line")
-        except (ValueError, RecursionError) as error:
-            yield Fault("not JSON", f"not JSON: {error}", place, "write one whole JSON object on each line")
-
-
-def _row(value: Any, place: str) -> Row | Fault:
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
-    if not isinstance(value, dict):
-        return Fault("not an object", f"the row is {_short(value)}, not an object", place, 'write {"column": value}')
-    return Row(place, value)
-
-
-def _short(value: Any) -> str:
-    text = f"a list of {len(value)}" if isinstance(value, list) else repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-READERS: dict[str, Callable[[TextIO, str, Tell], Iterator[Row | Fault]]] = {
-    ".csv": _csv,
-    ".tsv": _csv,
-    ".json": _json,
-    ".jsonl": _json_lines,
-    ".ndjson": _json_lines,
+READERS: dict[str, Callable[[Source, str, int, Tell], Iterator[Batch]]] = {
+    ".csv": csv_batches,
+    ".tsv": csv_batches,
+    ".json": _json_batches,
+    ".jsonl": json_line_batches,
+    ".ndjson": json_line_batches,
+    ".txt": text_batches,
+    ".parquet": parquet_batches,
+    ".arrow": arrow_batches,
+    DATASET: _dataset_batches,
+}
+PARSERS: dict[str, Callable[[Batch], Iterator[Row | Fault]]] = {
+    "json lines": parse_json_lines,
+    "text lines": parse_text_lines,
+    "fields": parse_fields,
+    "values": _parse_values,
+    "records": parse_records,
 }

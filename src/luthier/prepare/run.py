@@ -1,54 +1,101 @@
 """The door of `prepare`: it hashes what comes from outside, and makes examples only if they are not there yet."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from luthier.artifact import atomic
 from luthier.artifact.order import Order
 from luthier.artifact.store import Artifact, Store, check_kind
-from luthier.errors import SpecError
+from luthier.errors import DataError, SpecError
 from luthier.event import Tell
 from luthier.prepare.source import Source, find_sources
-from luthier.prepare.spec import PrepareSpec
+from luthier.prepare.spec import PrepareSpec, SetSpec
 
-VERSION = 1
+VERSION = 2
+
+Sets = list[tuple[SetSpec, list[Source]]]
+"""Each set with its files."""
 
 
-def prepare(spec: PrepareSpec, model: Artifact, rows: Artifact | None, store: Store, tell: Tell) -> Artifact:
+def prepare(
+    spec: PrepareSpec,
+    model: Artifact,
+    rows: Artifact | None,
+    store: Store,
+    tell: Tell,
+    *,
+    processes: int | None = None,
+) -> Artifact:
     """Make an artifact of the kind `examples`: three splits, each as JSON lines and as tokens of the model's template.
 
-    Rows come from the files in `spec.source`, or from the `rows` artifact where the spec names none.
-    Raises DataError for files and rows that cannot be used (file:line), SpecError if no rows are given or two sorts
-    of them, KindError for an input of another kind, ModelError for a model without tokenizer or chat template.
+    Rows come from the files in `spec.source` or `spec.sets`, or from the `rows` artifact where the spec names none.
+    `processes` workers do them (None: as many as there are cores); the outcome is the same with any number.
+    Raises DataError for files and rows that cannot be used (file:line), SpecError if no rows are given, two sorts of
+    them, or rows of two tasks, KindError for an input of another kind, ModelError for a model without tokenizer or
+    chat template, RoomError if a worker was killed.
     """
     check_kind(model, "model", "model")
-    sources = _sources(spec, rows)
-    inputs = {"model": model.id}
-    if rows is not None:
-        inputs["rows"] = rows.id
-    else:
-        inputs |= {f"source[{n}]": f"sha256:{atomic.sha256(source.path)}" for n, source in enumerate(sources)}
-    order = Order("examples", "prepare", VERSION, spec.model_dump(mode="json"), inputs)
+    check_processes(processes)
+    sets = sets_of(spec, rows)
+    order = Order("examples", "prepare", VERSION, spec.model_dump(mode="json"), _inputs(spec, model, rows, sets))
 
     def build(out: Path, work: Path) -> Mapping[str, Any]:
         from luthier.prepare.build import build_examples  # loads transformers
 
-        return build_examples(spec, model.folder, sources, out, tell)
+        return build_examples(spec, model.folder, sets or rows_sets(spec, rows), out, work, tell, processes)
 
     return store.make(order, build, tell)
 
 
-def _sources(spec: PrepareSpec, rows: Artifact | None) -> list[Source]:
-    if rows is None and not spec.paths:
-        raise SpecError("no rows are given", where="key source", mend="set source=FILE, or fetch rows before")
+def check_processes(processes: int | None) -> None:
+    """Raise SpecError for a number of processes that cannot work."""
+    if processes is not None and processes < 1:
+        raise SpecError(f"--processes is {processes}", where="command line", mend="give 1 or more, or leave it out")
+
+
+def sets_of(spec: PrepareSpec, rows: Artifact | None) -> Sets:
+    """Find the files of each set; nothing where they lie in a `rows` artifact, which may not be made yet.
+
+    Raises SpecError if no rows are given, or two sorts of them, DataError for files that are not there.
+    """
     if rows is None:
-        return find_sources(spec.paths)
-    if spec.paths:
+        if not spec.paths and not spec.sets:
+            raise SpecError("no rows are given", where="key source", mend="set source=FILE, or fetch rows before")
+        return [(one, find_sources(one.paths)) for one in spec.all_sets()]
+    if spec.paths or spec.sets:
+        named = ", ".join(spec.paths or [path for one in spec.sets for path in one.paths])
         raise SpecError(
-            f"rows come from {rows.id} and from source={', '.join(spec.paths)}",
-            where="key source",
-            mend="leave out one of the two",
+            f"rows come from {rows.id} and from source={named}", where="key source", mend="leave out one of the two"
         )
     check_kind(rows, "rows", "rows")
-    return [Source(rows.folder / "rows.jsonl", f"{rows.id}/rows.jsonl")]
+    return []
+
+
+def rows_sets(spec: PrepareSpec, rows: Artifact | None) -> Sets:
+    """Find the files of rows in a `rows` artifact."""
+    assert rows is not None
+    found = find_sources([str(rows.folder)])
+    named = [replace(source, label=f"{rows.id}/{source.path.relative_to(rows.folder)}") for source in found]
+    [one] = spec.all_sets((rows.id,))
+    return [(one, named)]
+
+
+def _inputs(spec: PrepareSpec, model: Artifact, rows: Artifact | None, sets: Sets) -> dict[str, str]:
+    """Give all that bears on the outcome: the content of every file, and its name where the spec does not say it."""
+    inputs = {"model": model.id, **({"rows": rows.id} if rows is not None else {})}
+    named = {path for one, _ in sets for path in one.paths}
+    sources = [source for _, files in sets for source in files]
+    for number, source in enumerate(sources):
+        key = f"source[{number}]" if source.label in named else f"source[{number}] {source.label}"
+        inputs[key] = source.identity()
+    asked = {"weights": spec.weights, "clean.blocklist": spec.clean.blocklist}
+    asked |= {f"lint.against[{number}]": path for number, path in enumerate(spec.lint.against)}
+    return inputs | {name: _sha256(path, name) for name, path in asked.items() if path is not None}
+
+
+def _sha256(path: str, key: str) -> str:
+    if not Path(path).is_file():
+        raise DataError(f"there is no file {path!r}", where=f"key {key}", mend="give the path of a file")
+    return f"sha256:{atomic.sha256(Path(path))}"

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from luthier.artifact import atomic
 from luthier.errors import DataError
+from luthier.prepare.dataset import DATASET, DatasetName, find_dataset
 
 LINE_SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".txt")
 SUFFIXES = (*LINE_SUFFIXES, ".parquet", ".arrow")
 PACKED = (".gz", ".zst")
 """Suffixes that may follow those of LINE_SUFFIXES."""
-DATASET = "dataset:"
 NOT_ROWS = {
     "card.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "package.json",
     "config.json", "readme.txt", "license.txt", "licence.txt", "notice.txt", "requirements.txt", "mapping.txt",
@@ -23,18 +23,6 @@ NOT_ROWS = {
 """Files that stand beside rows and hold none; named outright, they are read."""
 TEXT_END, LABELS_END = "_text.txt", "_labels.txt"
 """Two files that belong together, line by line, as TweetEval keeps them (cardiffnlp/tweeteval)."""
-
-
-@dataclass(frozen=True)
-class DatasetName:
-    """What to read through `datasets`: a repository at one commit (or as the cache has it), or a local folder."""
-
-    name: str
-    config: str | None = None
-    split: str | None = None
-    revision: str | None = None
-    identity: str = ""
-    """What tells its content: `commit:...`, `cached:...` or `sha256:...`."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +62,7 @@ class Source:
         return tuple(path for path in (self.path, self.classes, self.names) if path is not None)
 
     @property
-    def packed_bytes(self) -> int:
+    def bytes(self) -> int:
         """What the files take on disk; 0 for a data set."""
         return sum(path.stat().st_size for path in self.files)
 
@@ -107,8 +95,6 @@ def find_sources(paths: Sequence[str]) -> list[Source]:
 
 def _find(label: str) -> list[Source]:
     if label.startswith(DATASET):
-        from luthier.prepare.dataset import find_dataset  # loads datasets
-
         return [Source(Path(label), label, dataset=find_dataset(label))]
     path = Path(label)
     if path.is_dir():

@@ -1,78 +1,100 @@
-"""Which split an example belongs to: told by its content (or its group) and the seed, by nothing else.
+"""Which split a row belongs to: told by its content (or its group) and the seed, by nothing else.
 
-Adding rows, or reading files in another order, never moves an example to another split.
+Adding rows, or reading files in another order, never moves a row to another split; only where each class is dealt by
+its own shares may a new row move one other row of its class.
 """
 
 import hashlib
 import unicodedata
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
 
 from luthier.artifact.example import SPLITS, Example
-from luthier.prepare.gather import Candidate
+from luthier.errors import SpecError
+from luthier.prepare.facts import Facts, Flag
 from luthier.prepare.spec import SplitSpec
 
-
-@dataclass(frozen=True)
-class Deal:
-    """Examples by split, each in the order of reading, and those held out whose group fell into train."""
-
-    splits: dict[str, list[Example]] = field(default_factory=lambda: {name: [] for name in SPLITS})
-    held: list[Example] = field(default_factory=list)
-
-
-def deal(candidates: Iterable[Candidate], spec: SplitSpec, dropped: Counter[str]) -> Deal:
-    """Put every example where its hash says; held-out ones whose group is in dev or test are counted as dropped."""
-    dealt = Deal()
-    for candidate in candidates:
-        name = split_of(key_of(candidate.example, spec), spec)
-        if not candidate.is_held:
-            dealt.splits[name].append(candidate.example)
-        elif name == "train":
-            dealt.held.append(candidate.example)
-        else:
-            dropped[f"held out, its group is in {name}"] += 1
-    return dealt
-
-
-def recallable(held: Sequence[Example], trained: Iterable[Example], dropped: Counter[str]) -> list[Example]:
-    """Keep the held-out examples whose group is really trained on: a cap may have left a group out of train."""
-    groups = {example.group for example in trained}
-    kept = [example for example in held if example.group in groups]
-    if len(kept) < len(held):
-        dropped["held out, its group is not trained on"] += len(held) - len(kept)
-    return kept
+Numbers = npt.NDArray[np.int8]
+"""Indexes into SPLITS."""
 
 
 def key_of(example: Example, spec: SplitSpec) -> str:
     """Give what decides the split: the group, or the user's turns without regard to case, width and white space.
 
-    Answers do not count: two answers to one question always fall on one side.
+    Answers and labels do not count: two answers to one question always fall on one side. Of plain and classified
+    texts the texts decide.
     """
     if spec.by == "group":
         return example.group
-    asked = "\0".join(message.content for message in example.messages if message.role == "user")
-    return " ".join(unicodedata.normalize("NFKC", asked).casefold().split())
+    asked = example.texts or [message.content for message in example.messages if message.role == "user"]
+    text = "\0".join(asked)
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text)
+    return " ".join(text.casefold().split())
 
 
-def split_of(key: str, spec: SplitSpec) -> str:
-    """Give the split in whose share the hash of seed and key lies."""
-    place = _fraction(f"split {spec.seed} {key}")
-    shares = [(name, share) for name, share in zip(SPLITS, (spec.train, spec.dev, spec.test), strict=True) if share]
-    end = 0.0
-    for name, share in shares:
-        end += share
-        if place < end:
-            return name
-    return shares[-1][0]  # shares such as 0.7 + 0.2 + 0.1 sum to a little less than 1
+def key_hash(key: str, seed: int) -> int:
+    """Give 64 bits that depend on key and seed alone."""
+    return hashed(f"split {seed} {key}")
 
 
-def in_stable_order(examples: Iterable[Example], seed: int) -> list[Example]:
-    """Sort by a hash of content and seed: the first n are a random choice that more rows hardly change."""
-    return sorted(examples, key=lambda example: (_fraction(f"order {seed} {example.id}"), example.id))
+def place_hash(name: str, seed: int) -> int:
+    """Give a row's place in the stable order: the first n are a random choice that more rows hardly change."""
+    return hashed(f"order {seed} {name}")
 
 
-def _fraction(text: str) -> float:
-    """Give a number in [0, 1) that depends on the text alone."""
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big") / (1 << 48)
+def hashed(text: str) -> int:
+    """Give the first 64 bits of a text's SHA-256."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+
+
+def deal(facts: Facts, spec: SplitSpec) -> Numbers:
+    """Give the split of each row, shape (rows,).
+
+    Raises SpecError if classes are to be dealt apart and no row has one.
+    """
+    if not spec.stratify:
+        return _split_at(fractions(facts["key"]), spec)
+    if not np.any(facts["label"] >= 0):
+        raise SpecError(
+            "split.stratify deals each class by its own shares, and no row has a class",
+            where="key split.stratify",
+            mend="name the column of the class (columns.label), or leave split.stratify out",
+        )
+    return _split_at(_ranks_in_class(facts), spec)
+
+
+def fractions(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
+    """Give numbers in [0, 1): the first 48 bits, which a float64 holds exactly."""
+    return (keys >> np.uint64(16)).astype(np.float64) / float(1 << 48)
+
+
+def _split_at(places: npt.NDArray[np.float64], spec: SplitSpec) -> Numbers:
+    shares = {name: getattr(spec, name) for name in SPLITS if getattr(spec, name)}
+    # the last takes what is left: shares such as 0.7 + 0.2 + 0.1 sum to a little less than 1
+    ends = np.cumsum(list(shares.values()))[:-1]
+    numbers = np.array([SPLITS.index(name) for name in shares], np.int8)
+    return numbers[np.searchsorted(ends, places, side="right")]
+
+
+def _ranks_in_class(facts: Facts) -> npt.NDArray[np.float64]:
+    """Give each row the place of its key among its class's keys in the order of their hashes, in [0, 1).
+
+    Rows with one key stay together: the class of the one that is first in the stable order counts for all.
+    """
+    order = np.lexsort((facts["place"], facts["key"]))
+    keys, begins, of_row = np.unique(facts["key"][order], return_index=True, return_inverse=True)
+    classes = facts["label"][order][begins]
+    counts = np.add.reduceat((facts["flags"][order] & Flag.HELD == 0).astype(np.float64), begins)
+    by_class = np.lexsort((keys, classes))
+    _, first, number = np.unique(classes[by_class], return_index=True, return_inverse=True)
+    before = np.cumsum(counts[by_class]) - counts[by_class]
+    totals = np.add.reduceat(counts[by_class], first)
+    places = np.zeros(len(keys))
+    # a key's middle decides, so that a class's quotas come out as near as its keys let them
+    middles = before - before[first][number] + counts[by_class] / 2
+    places[by_class] = middles / np.maximum(totals[number], 1)
+    ranks = np.zeros(len(facts))
+    ranks[order] = places[of_row]
+    return ranks
