@@ -7,7 +7,7 @@ from collections import Counter, deque
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -101,13 +101,13 @@ def gather(
     for a bad row unless the spec drops them, SpecError if rows of several tasks are put together.
     """
     flat = [source for files in sources for source in files]
-    head = _Head(_tasks(setup, sources, tell))
-    begun = list(islice(head, FEW_BATCHES + 1))
+    tasks = _tasks(setup, sources, tell)
+    begun, failed = _begun(tasks)
     sent: deque[Task] = deque()
 
     def asked() -> Iterator[Task | Describe]:
         yield Describe()
-        for task in chain(begun, head.rest()):
+        for task in chain(begun, _rest(tasks, failed)):
             sent.append(task.emptied)
             yield task
 
@@ -124,7 +124,7 @@ def gather(
             task = sent.popleft()
             collect.add(task, done, signatures)
             show(task, gathered.rows)
-    collect.finish()
+    collect.finish(may_be_empty=is_lint)
     return gathered
 
 
@@ -165,25 +165,23 @@ def _tasks(setup: Setup, sources: Sequence[Sequence[Source]], tell: Tell) -> Ite
             source_number += 1
 
 
-class _Head:
-    """An iterator whose error is put off: what was read before it is done first."""
+def _begun(tasks: Iterator[Task]) -> tuple[list[Task], LuthierError | None]:
+    """Take the first tasks; an error of reading is put off: what was read before it is done first."""
+    begun: list[Task] = []
+    try:
+        for task in tasks:
+            begun.append(task)
+            if len(begun) > FEW_BATCHES:
+                break
+    except LuthierError as error:
+        return begun, error
+    return begun, None
 
-    def __init__(self, tasks: Iterator[Task]) -> None:
-        self._tasks = tasks
-        self._failed: LuthierError | None = None
 
-    def __iter__(self) -> Iterator[Task]:
-        try:
-            for task in self._tasks:  # noqa: UP028 (whoever drops this iterator would close the tasks with it)
-                yield task
-        except LuthierError as error:
-            self._failed = error
-
-    def rest(self) -> Iterator[Task]:
-        """Give what is left; raises the error that was put off."""
-        if self._failed is not None:
-            raise self._failed
-        yield from self._tasks
+def _rest(tasks: Iterator[Task], failed: LuthierError | None) -> Iterator[Task]:
+    if failed is not None:
+        raise failed
+    yield from tasks
 
 
 class _Shown:
@@ -234,12 +232,12 @@ class _Collect:
         if done.signatures is not None:
             signatures.write(done.signatures.tobytes())
 
-    def finish(self) -> None:
-        """Join the facts. Raises DataError if there are none."""
+    def finish(self, *, may_be_empty: bool) -> None:
+        """Join the facts. Raises DataError if there are no rows, or, unless it may be, if nothing is left of them."""
         gathered = self.gathered
         gathered.facts = np.concatenate(self._facts) if self._facts else gathered.facts
         gathered.tags, gathered.labels = list(self._tags), list(self._labels)
-        if not len(gathered.facts):
+        if not len(gathered.facts) and not (may_be_empty and gathered.rows):
             raise _nothing_left(gathered)
 
 

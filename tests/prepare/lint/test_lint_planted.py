@@ -108,6 +108,13 @@ def test_rows_that_cannot_be_used_are_counted_by_what_is_wrong_and_shown_with_th
         assert finding["examples"][0]["where"].split(",")[0].endswith(lines[finding["code"]])
 
 
+def test_a_file_of_bad_rows_alone_is_reported_too(lint: Lint) -> None:
+    report = lint([BROKEN["D101"], BROKEN["D105"]], *ALL_TRAIN)
+    assert_found(report, {"D101": 1, "D105": 1, "D401": 1})
+    assert report["rows"] == {"read": 2, "train": 0, "dev": 0, "test": 0}
+    assert report["lengths"]["histogram"]["edges"] == [0]
+
+
 def test_what_the_settings_allow_is_a_warning(lint: Lint) -> None:
     rows = [*clean(300), BROKEN["D105"], BROKEN["D111"]]
     report = lint(rows, *ALL_TRAIN, "bad_rows=drop", "length.when_longer=drop")
