@@ -95,6 +95,13 @@ def test_several_bare_words_are_a_list(
     assert card.spec["source"] == [str(rows), str(other)]
 
 
+@pytest.mark.parametrize("tail", ["#sha256=0", "?version=2"])
+def test_an_address_with_an_equals_sign_is_no_setting(tail: str, project: str, capsys: Caught) -> None:
+    error, where, _ = refused(capsys, "--project", project, "fetch", f"https://example.org/rows.zip{tail}")
+    assert "unknown key" not in error
+    assert where == "  where: fetch, key source"
+
+
 def test_a_stage_of_one_source_refuses_two(project: str, capsys: Caught) -> None:
     error, where, mend = refused(capsys, "--project", project, "fetch", "a", "b")
     assert error == "error: source is ['a', 'b']"

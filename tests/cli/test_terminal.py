@@ -91,6 +91,14 @@ def test_on_a_terminal_another_piece_of_work_gets_another_bar() -> None:
     assert text.rstrip().endswith("done")
 
 
+def test_the_live_bar_of_a_download_fits_a_common_terminal_and_says_each_figure_once() -> None:
+    told = event.Progress("download", 18_699_644, 24_130_940, "bytes", 2_500_000.0, 2.0)
+    text = shown(told, is_terminal=True, width=80)
+    assert "18,699,644/24,130,940 bytes  2.5 MB/s  2 s left" in text
+    assert text.count("18,699,644") == text.count("24,130,940") == text.count("download")
+    assert "--:--" not in text
+
+
 def test_figures_before_and_after_are_one_table_for_each_tag() -> None:
     rows = [
         event.Compared("heldout", "rouge_l", 0.1, 0.25, 0.15, 0.1, 0.2, 100),

@@ -179,6 +179,22 @@ def test_without_an_endpoint_the_environment_names_the_hub_and_is_told(
     assert made.card.figures["hub"] == f"{hub.address}/{NAME}"
 
 
+def test_an_endpoint_with_a_password_is_refused_and_not_told(
+    hub: Hub, store: Store, told: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = hub.address.replace("http://", "http://me:hf_secret@")
+    with pytest.raises(SpecError, match="may be a secret") as caught:
+        fetch(FetchSpec(source=NAME, endpoint=address), store, told.append)
+    assert caught.value.where == "fetch, key endpoint"
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", address)
+    with pytest.raises(SpecError, match="may be a secret") as of_environment:
+        fetch(FetchSpec(source=NAME), store, told.append)
+    assert of_environment.value.where == "HF_ENDPOINT"
+    assert "token_file" in of_environment.value.mend
+    assert "hf_secret" not in f"{caught.value} {of_environment.value} {told}"
+    assert hub.asked == []
+
+
 def test_a_hub_that_cannot_be_reached_is_told_with_a_way_out(store: Store) -> None:
     with pytest.raises(FetchError, match="cannot be reached") as caught:
         fetch(FetchSpec(source=NAME, endpoint="http://127.0.0.1:9"), store, hush)
@@ -193,6 +209,13 @@ def test_a_model_without_safetensors_is_refused_before_a_byte_is_loaded(hub: Hub
     assert caught.value.where == f"{hub.address}/{NAME}"
     assert "safetensors" in caught.value.mend
     assert not [path for _, path, _ in hub.asked if hub.file_of(path)]
+
+
+def test_a_config_that_the_patterns_leave_out_is_told_as_such(hub: Hub, store: Store) -> None:
+    with pytest.raises(ModelError, match=r"include and exclude leave out config\.json") as caught:
+        fetch(spec_of(hub, include="*.bin"), store, hush)
+    assert caught.value.where == f"{hub.address}/{NAME}"
+    assert "include" in caught.value.mend
 
 
 def test_other_bytes_than_promised_are_refused_and_not_kept(hub: Hub, store: Store) -> None:
@@ -259,6 +282,20 @@ def test_a_revision_that_is_not_there_is_named(hub: Hub, store: Store) -> None:
     with pytest.raises(FetchError, match="no revision 'v9'") as caught:
         fetch(spec_of(hub, revision="v9"), store, hush)
     assert caught.value.where == f"{hub.address}/{NAME}"
+
+
+def test_a_control_character_in_a_file_name_is_refused(hub: Hub, store: Store) -> None:
+    hub.files["\x1b[31mred.json"] = b"{}"
+    with pytest.raises(FetchError, match="is not one to write to a disk") as caught:
+        fetch(spec_of(hub), store, hush)
+    assert caught.value.where == f"{hub.address}/{NAME}"
+    assert "do not trust" in caught.value.mend
+    assert "\x1b" not in str(caught.value)
+
+
+def test_a_commit_that_was_asked_for_is_told_as_such(hub: Hub, store: Store, told: list[Event]) -> None:
+    fetch(spec_of(hub, revision=COMMIT), store, told.append)
+    assert Chose("commit", COMMIT, "revision says so") in told
 
 
 def test_a_commit_is_a_revision(hub: Hub, store: Store) -> None:

@@ -162,6 +162,23 @@ def test_a_wrong_setting_is_told_with_its_mend(assignment: str, what: str, mend:
     assert mend in caught.value.mend
 
 
+@pytest.mark.parametrize(
+    ("written", "patterns"),
+    [
+        ("*.bin", ("*.bin",)),
+        ("data/*.csv", ("data/*.csv",)),
+        ("[*.safetensors, *.json]", ("*.safetensors", "*.json")),
+        ("[*.safetensors,'*.json']", ("*.safetensors", "*.json")),
+        ("*.bin,*.pt", ("*.bin", "*.pt")),
+        ("['*.bin', \"*.pt\"]", ("*.bin", "*.pt")),
+        ("[]", ()),
+    ],
+)
+def test_patterns_are_written_as_a_shell_user_writes_them(written: str, patterns: tuple[str, ...]) -> None:
+    spec = make(FetchSpec, ["source=owner/name", f"include={written}", f"exclude={written}"])
+    assert spec.include == spec.exclude == patterns
+
+
 def test_every_setting_has_its_sentence() -> None:
     assert FetchSpec.model_fields
     assert all(field.description for field in FetchSpec.model_fields.values())

@@ -141,6 +141,16 @@ def test_a_status_that_may_pass_is_tried_again(hub: Hub, tmp_path: Path, told: l
     check(hub, tmp_path, NAME)
 
 
+def test_trying_again_is_told_once_for_each_reason(hub: Hub, tmp_path: Path, told: list[Event]) -> None:
+    hub.drops.extend([100_000, 200_000, 300_000])
+    hub.refusals.extend([(503, {})] * 2)
+    run([item_of(hub)], tmp_path, told, connections=1)
+    tries = [event for event in told if isinstance(event, Chose) and event.what == "try again"]
+    assert [event.value for event in tries] == ["up to 3 times in a row"] * 2
+    assert tries[0].why == "127.0.0.1 is out of order (status 503)"
+    assert "broke off" in tries[1].why
+
+
 def test_a_status_that_stays_ends_in_an_error(hub: Hub, tmp_path: Path, told: list[Event]) -> None:
     hub.refusals.extend([(503, {})] * 100)
     with pytest.raises(FetchError, match=r"out of order \(status 503\); tried 3 times in a row"):

@@ -88,6 +88,8 @@ def test_a_token_file_goes_to_the_host_and_nowhere_else(
         ("https://me:pass@example.org/rows.csv", "a user"),
         ("https://example.org/rows.csv?token=abc", "token"),
         ("url:https://example.org/rows.csv?X-Amz-Signature=abc", "X-Amz-Signature"),
+        ("url:https://me:pass@example.org/rows.csv", "a user"),
+        ("dataset:https://me:pass@example.org/owner/name", "a user"),
     ],
 )
 def test_an_address_with_a_secret_is_refused_before_it_is_stored(store: Store, source: str, what: str) -> None:

@@ -1,6 +1,7 @@
 """What some stages' commands can do beside running the stage: a row each."""
 
 import json
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import click
 from luthier.artifact.store import Artifact, Store
 from luthier.cli.stdout import stdout
 from luthier.cli.telling import telling
-from luthier.errors import SpecError
+from luthier.errors import SpecError, Stopped
 from luthier.event import Tell
 
 Inputs = Mapping[str, Artifact | None]
@@ -91,7 +92,44 @@ def _lint(spec: Any, inputs: Inputs, store: Store, tell: Tell, given: Mapping[st
 def _start(given: Mapping[str, Any]) -> dict[str, Any]:
     if given["resume"] and given["fresh"]:
         raise SpecError("--resume and --fresh exclude each other", where="command line", mend="leave one out")
-    return {"start": "checkpoint" if given["resume"] else "fresh" if given["fresh"] else "newest"}
+    return {
+        "start": "checkpoint" if given["resume"] else "fresh" if given["fresh"] else "newest",
+        "anyway": given["anyway"],
+        "processes": given["processes"] or 1,
+        "cluster": given["cluster"],
+    }
+
+
+def _follow(store: Store, given: Mapping[str, Any], has_settings: bool) -> bool:
+    """Among the processes that torchrun started, all but the first do what the first one says, and tell nothing."""
+    from luthier.tune.job import torchrun_place
+
+    place = torchrun_place()
+    if place is None or place.rank == 0:
+        return False
+    from luthier.tune.torchrun import follow
+
+    try:
+        follow(place)
+    except Stopped:
+        sys.exit(130)  # the first process says so
+    return True
+
+
+def _verify(spec: Any, inputs: Inputs, store: Store, tell: Tell, given: Mapping[str, Any]) -> Callable[[], int] | None:
+    """`luthier tune --verify-resume` proves on the first steps of this very run that going on is exact."""
+    model, data = inputs["model"], inputs["data"]
+    if not given["verify_resume"] or model is None or data is None:
+        return None
+    from luthier.tune.verify import verify_resume
+
+    proof = verify_resume(spec, model, data, store, tell, processes=given["processes"] or 1)
+
+    def report() -> int:
+        click.echo("\n".join(proof.lines()))
+        return 0 if proof.holds else 1
+
+    return report
 
 
 def _switch(store: Store, given: Mapping[str, Any], has_settings: bool) -> bool:
@@ -140,8 +178,16 @@ EXTRAS: dict[str, Extra] = {
         options=(
             click.Option(["--resume"], is_flag=True, help="Insist on going on from a checkpoint."),
             click.Option(["--fresh"], is_flag=True, help="Begin anew even if there is a checkpoint."),
+            click.Option(["--anyway"], is_flag=True, help="Go on even where other bits come out (other versions)."),
+            click.Option(["--processes"], type=int, metavar="N", help="Learn in N processes of this machine."),
+            click.Option(["--cluster"], metavar="ADDRESS", help="... of a Ray cluster: ray://host:port, or local."),
+            click.Option(
+                ["--verify-resume"], is_flag=True, help="Make nothing: prove that a killed run goes on bit for bit."
+            ),
         ),
+        instead=_follow,
         arguments=_start,
+        rather=_verify,
     ),
     "release": Extra(
         options=(

@@ -12,7 +12,7 @@ from luthier.recipe.stages import STAGES
 
 WORDS: dict[str, tuple[str, str]] = {
     "run": ("luthier.cli.recipe:run_command", "Run a recipe: check everything, make what is missing."),
-    "plan": ("luthier.cli.recipe:plan_command", "Check a recipe and show what it would make."),
+    "plan": ("luthier.cli.plan:plan_command", "Say what a recipe or a tune will take, and make nothing."),
     "serve": ("luthier.cli.serve:serve_command", "Serve the released model over the OpenAI API."),
     "chat": ("luthier.cli.serve:chat_command", "Talk to a model in the terminal."),
     "list": ("luthier.cli.store:list_command", "List what the project holds."),

@@ -1,13 +1,11 @@
-"""`luthier run` and `luthier plan`."""
+"""`luthier run`."""
 
 from pathlib import Path
 
 import click
 
 from luthier.artifact.store import Store
-from luthier.cli.stdout import stdout, table
 from luthier.cli.telling import telling
-from luthier.recipe.check import check
 from luthier.recipe.load import load_recipe
 from luthier.recipe.run import run
 
@@ -26,17 +24,4 @@ def _run(project: str, path: Path, settings: tuple[str, ...]) -> None:
         click.echo(f"{name:<{width}}  {artifact.folder}")
 
 
-@click.pass_obj
-def _plan(project: str, path: Path, settings: tuple[str, ...]) -> None:
-    """Check a recipe and show, without making anything, which artifact each step has or will have."""
-    store = Store(project)
-    rows = table("step", "stage", "artifact", "from", "state")
-    for planned in check(load_recipe(path, settings), store):
-        sources = ", ".join(artifact.id for artifact in planned.inputs.values() if artifact)
-        state = "made" if planned.artifact.exists else "to make"
-        rows.add_row(planned.step.name, planned.step.stage_name, planned.artifact.id, sources, state)
-    stdout().print(rows)
-
-
 run_command = click.Command("run", callback=_run, params=[RECIPE, SETTINGS], help=_run.__doc__)
-plan_command = click.Command("plan", callback=_plan, params=[RECIPE, SETTINGS], help=_plan.__doc__)

@@ -89,14 +89,20 @@ def _run(
 
 def _assignments(stage: Stage, settings: tuple[str, ...]) -> list[str]:
     """Read a bare word as the stage's first setting, several as a list of it."""
-    assignments = [word for word in settings if "=" in word]
-    bare = [word for word in settings if "=" not in word]
+    assignments = [word for word in settings if _is_assignment(word)]
+    bare = [word for word in settings if not _is_assignment(word)]
     if bare and not stage.first:
         raise SpecError(f"{bare[0]!r} is not key=value", where="command line", mend="write for instance seed=1")
     if bare:
         words = bare[0] if len(bare) == 1 else json.dumps(bare, ensure_ascii=False)
         assignments.insert(0, f"{stage.first}={words}")
     return assignments
+
+
+def _is_assignment(word: str) -> bool:
+    """Whether it is key=value; an address or a path may have an equals sign further on."""
+    key, equals, _ = word.partition("=")
+    return bool(equals) and "://" not in key and not key.startswith(("/", "./", "../", "~"))
 
 
 def _inputs(store: Store, needed: Mapping[str, str], use: Mapping[str, str | None], tell: Tell) -> dict[str, Artifact]:

@@ -54,7 +54,7 @@ class Terminal:
         if dev or (not self.console.is_terminal and self._due("step", told.step, told.steps)):
             left = f"{told.seconds_left:.0f} s left"
             self.line(f"  step {told.step}/{told.steps}  {figures}{dev}  {speed}  {left}")
-        self._advance("step", told.step, told.steps, f"{figures}  {speed}")
+        self._advance("step", told.step, told.steps, f"{told.step:,}/{told.steps:,}  {figures}  {speed}")
 
     def progress(self, told: event.Progress) -> None:
         """Show how far a countable piece of work has come."""
@@ -66,7 +66,7 @@ class Terminal:
             text += f"  {told.seconds_left:,.0f} s left"
         if not self.console.is_terminal and self._due(told.what, told.done, told.total):
             self.line(f"  {escape(told.what)} {escape(text)}")
-        self._advance(told.what, told.done, told.total, text)
+        self._advance(told.what, told.done, told.total, text, estimates=told.unit != "bytes")
 
     def compared(self, told: event.Compared) -> None:
         """Keep a row of the table; another tag begins another table."""
@@ -80,16 +80,17 @@ class Terminal:
         self._shown[what] = tenth
         return tenth != before
 
-    def _advance(self, what: str, done: int, total: int, text: str) -> None:
+    def _advance(self, what: str, done: int, total: int, text: str, estimates: bool = True) -> None:
+        """Move the bar; `estimates`: whether the time left is the bar's own guess, and not in the text."""
         if not self.console.is_terminal:
             return
         if self._bar is None or self._task is None or self._bar.tasks[0].description != what:
             self._end_bar()
             columns = (
                 TextColumn("  [progress.description]{task.description}"),
-                BarColumn(bar_width=24),
-                TextColumn("{task.completed:,.0f}/{task.total:,.0f}  {task.fields[text]}"),
-                TimeRemainingColumn(compact=True),
+                BarColumn(bar_width=12),  # a download's figures take 55 of a terminal's 80 columns
+                TextColumn("{task.fields[text]}"),
+                *((TimeRemainingColumn(compact=True),) if estimates else ()),
             )
             self._bar = Progress(*columns, console=self.console, transient=True)
             self._task = self._bar.add_task(what, total=total, text=text)

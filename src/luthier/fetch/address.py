@@ -128,15 +128,19 @@ def checked_kind(name: str, mend: str) -> Kind:
     return kind
 
 
-def check_no_secret(source: str) -> None:
-    """Raise SpecError if an address holds what may be a secret: sources are printed, and stored in cards."""
-    parts = urlsplit(source) if "://" in source else None
-    if parts is None:
+def check_no_secret(source: str, where: str = "fetch, key source") -> None:
+    """Raise SpecError if an address holds what may be a secret: sources are printed, and stored in cards.
+
+    A prefix of ours (`url:`) may stand before the address.
+    """
+    address = re.search(r"https?://.*", source)
+    if address is None:
         return
+    parts = urlsplit(address[0])
     named = [key for key, _ in parse_qsl(parts.query, keep_blank_values=True) if key.lower() in SECRETS]
     if parts.password or parts.username or named:
         raise SpecError(
             f"the address of {parts.hostname} holds {'a user' if not named else named[0]}, which may be a secret",
-            where="fetch, key source",
+            where=where,
             mend="leave it out, and set token_file to a file that holds the token",
         )

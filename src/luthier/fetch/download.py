@@ -11,7 +11,7 @@ from luthier.artifact import atomic
 from luthier.errors import FetchError
 from luthier.event import Chose, Tell
 from luthier.fetch import hub_listing, lfs, modelscope_listing
-from luthier.fetch.address import Place, kind_of
+from luthier.fetch.address import Place, check_no_secret, kind_of
 from luthier.fetch.credentials import HUB_MEND, MODELSCOPE_MEND, file_headers, hub_headers, modelscope_headers
 from luthier.fetch.data_files import choose_data
 from luthier.fetch.line import Line
@@ -36,7 +36,8 @@ def bring_from_hub(place: Place, spec: FetchSpec, out: Path, work: Path, tell: T
     asked = Asked(place.name, address, place.what, place.revision or "main", HUB_MEND)
     with Line(tell) as line:
         commit, files = hub_listing.list_repository(place, endpoint, asked, private, line)
-        tell(Chose("commit", commit, f"what {asked.revision} stands for right now"))
+        is_named = commit == asked.revision
+        tell(Chose("commit", commit, "revision says so" if is_named else f"what {asked.revision} stands for right now"))
         figures = _take(place, spec, files, asked, private, line, out, work)
     return {"hub": address, "commit": commit, **figures}
 
@@ -156,6 +157,7 @@ def _hub_endpoint(place: Place, tell: Tell) -> str:
         return place.endpoint
     from huggingface_hub import constants
 
+    check_no_secret(constants.ENDPOINT, "HF_ENDPOINT")
     why = "HF_ENDPOINT says so" if os.environ.get("HF_ENDPOINT") else "the default; set endpoint for a mirror"
     tell(Chose("hub", constants.ENDPOINT, why))
     return str(constants.ENDPOINT)
@@ -164,6 +166,7 @@ def _hub_endpoint(place: Place, tell: Tell) -> str:
 def _modelscope_endpoint(tell: Tell) -> str:
     domain = os.environ.get("MODELSCOPE_DOMAIN")
     endpoint = (domain if "://" in domain else f"https://{domain}") if domain else MODELSCOPE
+    check_no_secret(endpoint, "MODELSCOPE_DOMAIN")
     tell(Chose("hub", endpoint, "MODELSCOPE_DOMAIN says so" if domain else "the default; set endpoint for another"))
     return endpoint.rstrip("/")
 

@@ -1,6 +1,7 @@
 """The line to servers: one HTTP client for all threads, patient with networks, careful with secrets."""
 
 import contextlib
+import re
 import socket
 import threading
 import time
@@ -63,6 +64,7 @@ class Line:
         self._sockets: set[socket.socket] = set()
         self._holding = threading.Lock()
         self._not_before = 0.0
+        self._told_reasons: set[str] = set()
 
     def __enter__(self) -> "Line":
         for scheme, address in getproxies().items():
@@ -165,6 +167,7 @@ class Line:
                     mend="check the network and its proxy, or set endpoint to a mirror; then run the same command "
                     "again: it goes on where it broke off",
                 )
+            self._tell_again(f"{urlsplit(url).hostname} {reason}")
             self._pause(patience.wait_seconds(failures, self.patience))
 
     def _check(self, response: httpx.Response, url: str, asked: Asked, taken: Collection[int]) -> None:
@@ -190,6 +193,15 @@ class Line:
             why = f"{response.url.host}{capped}: status {response.status_code}, too many requests or out of order"
             self.tell(Chose("wait", f"{wait:.0f} s", why))
         self._not_before = max(self._not_before, until)
+
+    def _tell_again(self, reason: str) -> None:
+        """Tell that it is tried again, each reason once: with many connections these lines would bury all others."""
+        key = re.sub(r"\d+", "", reason)
+        with self._holding:
+            is_told = key in self._told_reasons or self._not_before > time.monotonic()  # that wait was told
+            self._told_reasons.add(key)
+        if not is_told:
+            self.tell(Chose("try again", f"up to {self.patience.attempts} times in a row", reason))
 
     def _pause(self, seconds: float) -> None:
         if self._hung.wait(max(0.0, seconds)):

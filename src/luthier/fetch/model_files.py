@@ -65,6 +65,12 @@ def is_pickle(name: str) -> bool:
 def check_names(taken: Iterable[str], every: Iterable[str], where: str) -> None:
     """Raise ModelError if, by their names, the files taken are no model: no config, weights or tokenizer."""
     names = set(taken)
+    if "config.json" in set(every) - names:
+        raise ModelError(
+            "include and exclude leave out config.json, without which it is no model",
+            where=where,
+            mend="let include begin with what it is by default: luthier fetch --help shows it",
+        )
     if "config.json" not in names:
         raise ModelError(
             "there is no config.json: this is no model",

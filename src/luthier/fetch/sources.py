@@ -50,7 +50,10 @@ address, whose form tells what it names."""
 
 
 def check_heeded(spec: FetchSpec, source: Source) -> None:
-    """Raise SpecError for a setting that has no effect on this source: it would only give another id."""
+    """Raise SpecError for a setting that has no effect on this source, it would only give another id; and for an
+    endpoint that holds a secret.
+    """
+    check_no_secret(spec.endpoint or "", "fetch, key endpoint")
     for name, field in FetchSpec.model_fields.items():
         if name not in ("source", *source.heeds) and getattr(spec, name) != field.default:
             raise SpecError(

@@ -1,6 +1,6 @@
 """What one may ask of fetch."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -61,6 +61,17 @@ class FetchSpec(Spec):
 
     convert: bool = False
     """Whether pickled weights are taken where there are no safetensors, and turned into them by a process shut in."""
+
+    @field_validator("include", "exclude", mode="before")
+    @classmethod
+    def _are_patterns(cls, value: Any) -> Any:
+        """Read patterns written as plain text: `*.bin` and `[*.bin, *.pt]` are no YAML, where `*` begins an alias."""
+        if not isinstance(value, str):
+            return value
+        text = value.strip()
+        if text.startswith("[") and text.endswith("]") and "*" in text:
+            text = text[1:-1]
+        return tuple(word.strip().strip("'\"") for word in text.split(",") if word.strip())
 
     @field_validator("endpoint")
     @classmethod

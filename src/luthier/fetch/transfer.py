@@ -20,6 +20,7 @@ LEAST_PART_BYTES = 16 << 20
 TELL_EVERY_SECONDS = 1.0
 SPEED_OVER_SECONDS = 10.0
 JOIN_SECONDS = 15.0
+STRANGE_NAME_MEND = "do not trust this source: take the model or the rows from another one"
 
 
 def bring(
@@ -250,7 +251,11 @@ def _check_name(item: Item) -> None:
         raise FetchError(
             f"the file name {item.name!r} leads out of the folder",
             where=item.asked.where,
-            mend="do not trust this source: take the model or the rows from another one",
+            mend=STRANGE_NAME_MEND,
+        )
+    if not item.name.isprintable():
+        raise FetchError(
+            f"the file name {item.name!r} is not one to write to a disk", where=item.asked.where, mend=STRANGE_NAME_MEND
         )
 
 
