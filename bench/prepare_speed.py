@@ -81,6 +81,7 @@ def main() -> None:
                 else:
                     command = _ours(source, folder, settings, wanted.processes)
                 runs[kind].append(measured(command, at))
+                _check(kind, folder, at, wanted.rows)
                 _show(kind, runs[kind][-1], wanted.rows)
                 _clear(folder, at)
     print(json.dumps(summary(runs, wanted.rows, wanted.processes)))
@@ -167,6 +168,17 @@ def _show(kind: str, run: Run, rows: int) -> None:
     )
 
 
+def _check(kind: str, folder: Path, at: Path, rows: int) -> None:
+    """Refuse to time work that was not done."""
+    if kind == "datasets.map":
+        done = int((at / "log").read_text(encoding="utf-8").splitlines()[-1].split()[0])
+    else:
+        [card] = (folder / "project" / "artifacts").glob("examples-*/card.json")
+        done = json.loads(card.read_text(encoding="utf-8"))["figures"]["rows"]["read"]
+    if done != rows:
+        raise SystemExit(f"{kind} did {done} rows of {rows}")
+
+
 def _clear(folder: Path, at: Path) -> None:
     for place in (at, *(folder / "project" / "artifacts").glob("examples-*")):
         subprocess.run(["rm", "-rf", str(place)], check=True)
@@ -176,7 +188,7 @@ def summary(runs: dict[str, list[Run]], rows: int, processes: int) -> dict[str, 
     """Give medians, and how many times as fast as the peer."""
 
     def median(kind: str, part: str) -> float:
-        return statistics.median(getattr(run, part) for run in runs[kind])
+        return float(statistics.median(getattr(run, part) for run in runs[kind]))
 
     peer = "datasets.map"
     return {

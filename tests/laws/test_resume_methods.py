@@ -16,8 +16,13 @@ from luthier.spec import make
 from luthier.tune.run import tune
 from luthier.tune.spec import TuneSpec
 
-EXTRA = {"dora": ["adapter.dropout=0.1"], "lora": ["adapter.dropout=0.2"], "rslora": ["quantize=nf4"]}
-"""With dropout, and on 4-bit weights, here and there: they too must come back."""
+EXTRA = {
+    "dora": ["adapter.dropout=0.1"],
+    "lora": ["adapter.dropout=0.2"],
+    "rslora": ["quantize=nf4"],
+    "full": ["learn.noise=5"],
+}
+"""With dropout, on 4-bit weights, with noise, here and there: they too must come back."""
 
 
 def _spec(kind: str) -> TuneSpec:

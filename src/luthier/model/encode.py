@@ -12,6 +12,8 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any
 
+from luthier.model.word_ids import WordIds, open_words
+
 TAILS_KEPT = 4096
 LONGEST_TAIL_KEPT = 200
 """Bounds of the memory for tails: how many, and how many characters each."""
@@ -45,6 +47,8 @@ class Encoder:
         )
         longest_first = sorted(self._added, key=lambda content: (-len(content), content))
         self._pattern = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+        self._words: WordIds | None = None
+        self._tokens_known = -1
         if not self._is_proved():
             self._backend = None
 
@@ -64,6 +68,15 @@ class Encoder:
             return []
         if self._backend is None:
             return self._plainly(texts)
+        added = len(self._backend.get_added_tokens_decoder())
+        if added != self._tokens_known:  # somebody added tokens: texts are cut otherwise
+            self._tokens_known = added
+            self._words = open_words(self._backend, self._by_backend)
+        if self._words is None or self._tokenizer.split_special_tokens:
+            return self._by_backend(texts)
+        return self._words.ids(texts)
+
+    def _by_backend(self, texts: Sequence[str]) -> list[list[int]]:
         return [found.ids for found in self._ready().encode_batch_fast(list(texts), add_special_tokens=False)]
 
     def with_ends(self, texts: Sequence[str]) -> list[tuple[list[int], list[tuple[int, int]]]]:

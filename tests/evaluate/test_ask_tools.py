@@ -1,0 +1,42 @@
+"""A row with tools is asked with them: the model sees what it was trained on."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from fake_models import example, tokens
+
+from luthier.artifact.example import Conversation
+from luthier.engine.ports import Answer, Prompt
+from luthier.evaluate.ask import ask
+from luthier.evaluate.choose import Row
+from luthier.event import hush
+from luthier.measure.task import TaskSpec
+
+TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
+
+
+class Listener:
+    """Remembers what it is asked."""
+
+    name = "listener"
+    defaults: dict[str, object] = {}  # noqa: RUF012 (nothing writes it)
+
+    def __init__(self) -> None:
+        self.heard: list[Prompt] = []
+
+    def answer(self, prompts: list[Prompt], sampling: object, tell: object) -> list[Answer]:
+        self.heard += prompts
+        return [Answer("x", (1,), (1,), "stop") for _ in prompts]
+
+    def score(self, rows: list[object], tell: object) -> list[object]:
+        return [np.zeros(1) for _ in rows]
+
+
+def test_tools_are_asked_with_the_row_that_has_them(tmp_path: Path) -> None:
+    plain, tooled = example(1), replace(example(2), tools=(TOOL,))
+    rows = [Row(one, tokens(8, 2)) for one in (plain, tooled)]
+    model = Listener()
+    task = TaskSpec(title="t", metrics=("rouge_l",))
+    ask("base", rows, task, 0, tmp_path / "kept.jsonl", lambda: model, hush)  # type: ignore[arg-type, return-value]
+    assert model.heard == [plain.prompt, Conversation(tooled.prompt, (TOOL,))]
