@@ -18,7 +18,7 @@ from luthier.prepare.clean import near
 from luthier.prepare.gather import Gathered
 from luthier.prepare.lint.evidence import Evidence, Near
 from luthier.prepare.lint.report import Report, make_report
-from luthier.prepare.run import rows_sets, sets_of
+from luthier.prepare.sets import rows_sets, sets_of
 from luthier.prepare.shards import Ints
 from luthier.prepare.spec import PrepareSpec
 
