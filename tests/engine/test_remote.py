@@ -53,7 +53,7 @@ def serving(*replies: Reply) -> Iterator[Heard]:
             self.end_headers()
             self.wfile.write(reply.body.encode())
 
-        do_GET = do_POST = _reply  # noqa: N815  the names http.server asks for
+        do_GET = do_POST = _reply
 
         def log_message(self, format: str, *args: object) -> None:
             """Stay quiet."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -65,6 +66,12 @@ def _ask_at(step: int, number: int = signal.SIGINT) -> Tell:
     return tell
 
 
+def _stopped_after(error: Stopped) -> int:
+    found = re.match(r"stopped after step (\d+) of", error.what)
+    assert found is not None
+    return int(found[1])
+
+
 @pytest.fixture(scope="module")
 def straight(tiny_model: Artifact, tiny_data: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     return tune(_spec(), tiny_model, tiny_data, Store(tmp_path_factory.mktemp("one")), hush)
@@ -98,11 +105,11 @@ def test_weights_in_parts_learn_what_whole_ones_do(
     one = tune(spec, tiny_model, tiny_data, Store(tmp_path / "one"), hush)
     in_parts = _spec(f"adapter.kind={kind}", "learn.rate=1e-3", "learn.keep_best=true", "learn.shard=full")
     store = Store(tmp_path / "two")
-    with pytest.raises(Stopped):
-        tune(in_parts, tiny_model, tiny_data, store, _ask_at(4), processes=2)
+    with pytest.raises(Stopped) as caught:
+        tune(in_parts, tiny_model, tiny_data, store, _ask_at(3), processes=2)
     told: list[Event] = []
     two = tune(in_parts, tiny_model, tiny_data, store, told.append, processes=2)
-    assert next(event.step for event in told if isinstance(event, Step)) == 5
+    assert next(event.step for event in told if isinstance(event, Step)) == _stopped_after(caught.value) + 1
     assert any(isinstance(event, Chose) and event.what == "shard" for event in told)
     _assert_close(two, one)
     name = "adapter_model.safetensors" if kind == "lora" else "changed.safetensors"
@@ -115,14 +122,16 @@ def test_weights_in_parts_learn_what_whole_ones_do(
 def test_a_checkpoint_goes_on_with_another_number_of_processes(
     before: int, after: int, tiny_model: Artifact, tiny_data: Artifact, straight: Artifact, store: Store
 ) -> None:
-    with pytest.raises(Stopped, match="stopped after step 5 of") as caught:
+    with pytest.raises(Stopped) as caught:
         tune(_spec(), tiny_model, tiny_data, store, _ask_at(5), processes=before)
     assert "run the same command again" in caught.value.mend
     kept = sorted(path.name for path in store.work.glob("*/checkpoints/*"))
-    assert kept == ["step-000003", "step-000005"]
+    stopped = _stopped_after(caught.value)
+    assert stopped in (5, 6, 7)  # the wish comes to the workers while they compute
+    assert kept[-1] == f"step-{stopped:06d}"
     told: list[Event] = []
     made = tune(_spec(), tiny_model, tiny_data, store, told.append, processes=after)
-    assert next(event.step for event in told if isinstance(event, Step)) == 6
+    assert next(event.step for event in told if isinstance(event, Step)) == stopped + 1
     assert [event.value for event in told if isinstance(event, Chose) and event.what == "processes"] == [str(after)]
     _assert_close(made, straight)
 
@@ -176,11 +185,9 @@ def test_torchrun_starts_the_same_run_and_the_first_process_alone_tells(
     assert made.card.figures["processes"] == 2
 
 
-def test_verify_resume_proves_it_on_the_run_itself(
-    tiny_model: Artifact, tiny_data: Artifact, store: Store
-) -> None:
+def test_verify_resume_proves_it_on_the_run_itself(tiny_model: Artifact, tiny_data: Artifact, store: Store) -> None:
     spec = _spec("adapter.dropout=0.2", "learn.epochs=2", "learn.tokens_per_pass=256")
-    proof = verify_resume(spec, tiny_model, tiny_data, store, hush, processes=2, steps=8, seed=3)
+    proof = verify_resume(spec, tiny_model, tiny_data, store, hush, steps=8, seed=3)
     assert proof.holds
     assert len(proof.straight) == 8
     assert 0 < proof.killed_after < 8

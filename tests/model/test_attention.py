@@ -4,9 +4,13 @@ import pytest
 import torch
 from torch.nn import functional
 
-from luthier.model.attention import _attend, documents
+from luthier.model import piece
+from luthier.model.attention import _attend, documents, resumed, row_now
 
 SPANS = ((0, 5), (5, 6), (6, 19))
+SHARED = 4
+"""With a prefix: tokens 0-3 begin each document of ((4, 9), (9, 10), (10, 19))."""
+AFTER_SHARED = ((4, 9), (9, 10), (10, 19))
 
 
 def _random(heads: int, keys: int, width: int = 8) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -16,29 +20,51 @@ def _random(heads: int, keys: int, width: int = 8) -> tuple[torch.Tensor, torch.
     return query, key, value
 
 
-def _torch_answer(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    output = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, enable_gqa=True)
-    return output.transpose(1, 2)
+def _torch_answer(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor, cap: float | None
+) -> torch.Tensor:
+    if cap is None:
+        found = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, enable_gqa=True)
+        return found.transpose(1, 2)
+    groups = query.shape[1] // key.shape[1]
+    key, value = (tensor.repeat_interleave(groups, 1) for tensor in (key, value))
+    scores = cap * torch.tanh(query @ key.transpose(2, 3) * query.shape[-1] ** -0.5 / cap)
+    weights = torch.softmax(scores.masked_fill(~mask, float("-inf")), -1)
+    return (weights @ value).transpose(1, 2)
 
 
-def _mask(window: int | None) -> torch.Tensor:
+def _mask(window: int | None, prefix: int) -> torch.Tensor:
+    """Who sees whom, written out: query by query, key by key."""
     mask = torch.zeros(19, 19, dtype=torch.bool)
-    for begin, end in SPANS:
-        for row in range(begin, end):
-            first = begin if window is None else max(begin, row - window + 1)
-            mask[row, first : row + 1] = True
+    documents_ = [(0, prefix), *AFTER_SHARED] if prefix else list(SPANS)
+    for begin, end in documents_:
+        seen = [*range(prefix), *range(begin, end)] if begin >= prefix else list(range(begin, end))
+        for query in range(begin, end):
+            for key in seen:
+                back = seen.index(query) - seen.index(key)
+                mask[query, key] = back >= 0 and (window is None or back < window)
     return mask
 
 
 @pytest.mark.parametrize(("heads", "keys"), [(4, 4), (6, 2), (4, 1)])
-@pytest.mark.parametrize("window", [None, 3, 64])
+@pytest.mark.parametrize("window", [None, 3, 7, 64])
+@pytest.mark.parametrize("prefix", [0, SHARED])
+@pytest.mark.parametrize("block", [3, 128])
+@pytest.mark.parametrize("cap", [None, 1.5])
 def test_packed_attention_and_its_gradients_equal_torch_with_a_block_mask(
-    heads: int, keys: int, window: int | None
+    heads: int,
+    keys: int,
+    window: int | None,
+    prefix: int,
+    block: int,
+    cap: float | None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(piece, "BLOCK", block)
     ours, theirs = _random(heads, keys), _random(heads, keys)
-    with documents(SPANS):
-        found, _ = _attend(None, *ours, None, sliding_window=window)
-    expected = _torch_answer(*theirs, _mask(window))
+    with documents(AFTER_SHARED if prefix else SPANS, prefix):
+        found, _ = _attend(None, *ours, None, sliding_window=window, softcap=cap)
+    expected = _torch_answer(*theirs, _mask(window, prefix), cap)
     weight = torch.randn(expected.shape, generator=torch.Generator().manual_seed(4))
     torch.autograd.backward((found * weight).sum())
     torch.autograd.backward((expected * weight).sum())
@@ -59,7 +85,21 @@ def test_a_document_is_untouched_by_what_its_neighbours_hold() -> None:
     assert not torch.equal(before[:, 6:], after[:, 6:])
 
 
-@pytest.mark.parametrize("more", [{"softcap": 50.0}, {"s_aux": torch.zeros(4)}, {"dropout": 0.1}])
+@pytest.mark.parametrize("more", [{"s_aux": torch.zeros(4)}, {"dropout": 0.1}])
 def test_what_it_does_not_compute_is_refused_not_left_out(more: dict[str, object]) -> None:
     with documents(SPANS), pytest.raises(NotImplementedError):
         _attend(None, *_random(4, 4), None, **more)  # type: ignore[arg-type]
+
+
+def test_outside_of_a_row_nothing_is_attended() -> None:
+    with pytest.raises(NotImplementedError, match="outside"):
+        _attend(None, *_random(4, 4), None)
+
+
+def test_a_row_can_be_taken_up_again_after_its_block() -> None:
+    with documents(SPANS) as row:
+        first, _ = _attend(None, *_random(4, 2), None)
+    assert row_now() is None
+    with resumed(row):
+        again, _ = _attend(None, *_random(4, 2), None)
+    assert torch.equal(first, again)

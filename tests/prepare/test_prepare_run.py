@@ -326,9 +326,7 @@ def test_every_error_reads_as_three_lines(store: Store, tiny_model: Artifact) ->
 
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 2])
-def test_every_row_of_many_batches_is_read(
-    processes: int, tiny_model: Artifact, store: Store, tmp_path: Path
-) -> None:
+def test_every_row_of_many_batches_is_read(processes: int, tiny_model: Artifact, store: Store, tmp_path: Path) -> None:
     path = tmp_path / "many.jsonl"
     path.write_text("".join(f'{{"instruction": "q{n}", "output": "a"}}\n' for n in range(6001)), encoding="utf-8")
     made = prepare(PrepareSpec(source=str(path)), tiny_model, None, store, hush, processes=processes)

@@ -12,7 +12,7 @@ from luthier.artifact.store import Artifact
 from luthier.artifact.tokens import Tokens
 from luthier.event import hush
 from luthier.learn.classify import Labelled, Problem
-from luthier.learn.objective import supervised
+from luthier.learn.ways import supervised
 from luthier.model.load import load_causal
 from luthier.model.methods import Wishes, put_on
 from luthier.model.template import open_template

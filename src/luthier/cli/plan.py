@@ -113,10 +113,10 @@ def _dtype(spec: TuneSpec, place: Place) -> str:
 
 
 def _proposal(asked: Asked, found: Plan) -> dict[str, Any] | None:
-    room = asked.place.room_bytes
-    if room is None:
+    room, usable = asked.place.room_bytes, asked.place.usable_bytes
+    if room is None or usable is None:
         return None
-    best = best_that_fits(asked, room, found)
+    best = best_that_fits(asked, usable, found)
     said = sentence(asked, best, room)
     if best is None:
         return {"sentence": said, "settings": [], "fits": False}

@@ -46,10 +46,19 @@ def write(
     optimizers: Optimizers,
     named: Named,
     facts: Mapping[str, Any],
+    *,
+    writes: bool = True,
 ) -> Path:
-    """Write the checkpoint of a step: into a temporary folder, forced to disk, then renamed."""
+    """Write the checkpoint of a step: into a temporary folder, forced to disk, then renamed.
+
+    Of several processes one `writes`; the others only take part in gathering what is in parts.
+    """
     place = folder / f"step-{step:06d}"
     temporary = folder / f".{place.name}"
+    if not writes:
+        save(temporary)
+        _tensors(optimizers, named)
+        return place
     with atomic.no_room(place):
         for old in (temporary, place):
             shutil.rmtree(old, ignore_errors=True)
@@ -65,9 +74,12 @@ def write(
     return place
 
 
-def write_weights(place: Path, step: int, save: Callable[[Path], None]) -> None:
+def write_weights(place: Path, step: int, save: Callable[[Path], None], *, writes: bool = True) -> None:
     """Write the weights of a step alone, whole or not at all, in the place of those of an earlier one."""
     temporary = place.with_name(f".{place.name}")
+    if not writes:
+        save(temporary)
+        return
     with atomic.no_room(place):
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
@@ -101,11 +113,8 @@ def newest(folder: Path, tell: Tell) -> Checkpoint | None:
 
 
 def restore(checkpoint: Checkpoint, optimizers: Optimizers, named: Named) -> None:
-    """Put optimizers and random states back, bit for bit. The weights are the caller's to load."""
+    """Put optimizers back, bit for bit. The weights are the caller's to load."""
     tensors = load_file(checkpoint.folder / OPTIMIZER)
-    torch.random.set_rng_state(tensors.pop("random.cpu"))
-    for name in [name for name in tensors if name.startswith("random.cuda.")]:
-        torch.cuda.set_rng_state(tensors.pop(name), int(name.rpartition(".")[2]))
     states: dict[str, dict[str, Tensor | int]] = {}
     for full, tensor in tensors.items():
         kind, _, name = full.partition(":")
@@ -117,18 +126,22 @@ def restore(checkpoint: Checkpoint, optimizers: Optimizers, named: Named) -> Non
 def _placed(kind: str, tensor: Tensor, parameter: nn.Parameter) -> Tensor | int:
     if kind.startswith(COUNT):
         return int(tensor)
-    return tensor if kind == "step" else tensor.to(parameter.device)  # torch counts its steps on the CPU
+    if kind == "step":
+        return tensor  # torch counts its steps on the CPU
+    if hasattr(parameter, "full_tensor"):
+        from luthier.learn.sharding import scattered  # 1 s of FSDP: only for weights in parts
+
+        return scattered(tensor, parameter)
+    return tensor.to(parameter.device)
 
 
 def _tensors(optimizers: Optimizers, named: Named) -> dict[str, Tensor]:
-    tensors = {"random.cpu": torch.random.get_rng_state()}
-    if torch.cuda.is_available():
-        states = torch.cuda.get_rng_state_all()
-        tensors.update({f"random.cuda.{index}": state for index, state in enumerate(states)})
+    tensors: dict[str, Tensor] = {}
     for name, parameter in named.items():
         for kind, value in optimizers.state_of(parameter).items():
             if isinstance(value, Tensor):
-                tensors[f"{kind}:{name}"] = value.detach().cpu().clone()  # some share a table; safetensors wants own
+                whole = value.full_tensor() if hasattr(value, "full_tensor") else value
+                tensors[f"{kind}:{name}"] = whole.detach().cpu().clone()  # some share a table; safetensors wants own
             else:
                 tensors[f"{COUNT}{kind}:{name}"] = torch.tensor(value)
     return tensors

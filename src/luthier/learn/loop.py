@@ -21,7 +21,10 @@ from luthier.event import Chose, Tell
 from luthier.event import Step as StepEvent
 from luthier.learn import checkpoint
 from luthier.learn.clock import Clock, memory_bytes
+from luthier.learn.distributed import ALONE, Processes, seed_of
 from luthier.learn.doctor import Doctor, History
+from luthier.learn.gradient import Learned, clip, learn_from, mean_loss
+from luthier.learn.gradient import Step as RowsOfStep
 from luthier.learn.ledger import Ledger
 from luthier.learn.objective import Objective, Row
 from luthier.learn.optimizer import Optimizers, open_optimizers
@@ -55,6 +58,8 @@ class Settings:
     """Whether the weights of the step with the lowest dev loss are those that come out."""
     stop_after_worse: int | None = None
     """Stop once the dev loss was so many times in a row no better than its lowest."""
+    pause_after: int | None = None
+    """Stop after this step as if asked to: everything is saved, and the run can go on."""
 
 
 def _whole(name: str) -> float:
@@ -102,6 +107,8 @@ class Course(Generic[Row]):
     """More figures for the history, taken with each dev loss and once before the first step."""
     start: checkpoint.Checkpoint | Literal["newest"] | None = "newest"
     """Where to go on from: a checkpoint already found, none, or the newest whole one in `work`."""
+    processes: Processes = ALONE
+    """Who learns together. All call `save`; where weights are in parts it gathers them, and the first one writes."""
     after_step: Callable[[int], None] = _nothing
     """Called with the step, counted from 0, once the weights have changed and before their gradients are forgotten."""
 
@@ -121,7 +128,8 @@ def learn(course: Course[Row], settings: Settings, tell: Tell) -> list[dict[str,
     doctor = Doctor(steps, tell)
     doctor.recall(history)
     clock = Clock(steps - begun)
-    first = dict(course.look()) if begun == 0 else {}
+    pause = None if settings.pause_after is None else min(settings.pause_after, steps - 1)
+    first = dict(course.processes.looking(course.look)) if begun == 0 else {}
     with stoppable() as stop_asked:
         for step in range(begun, steps):
             indexes = _rows_of(len(course.rows), *divmod(step, steps_per_epoch), settings)
@@ -137,7 +145,7 @@ def learn(course: Course[Row], settings: Settings, tell: Tell) -> list[dict[str,
             speed, left = clock.tick(course.objective.tokens(rows))
             tell(_event(line, steps, speed, left))
             ended = step + 1 == steps or _is_stale(history, settings.stop_after_worse)
-            stopping = bool(stop_asked) and not ended
+            stopping = course.processes.any(bool(stop_asked) or (pause is not None and step + 1 >= pause)) and not ended
             if stopping or ((step + 1) % settings.save_every_steps == 0 and not ended):
                 _save(course, settings, optimizers, history)
             if stopping:
@@ -148,7 +156,7 @@ def learn(course: Course[Row], settings: Settings, tell: Tell) -> list[dict[str,
                 )
             if ended:
                 break
-    _write_history(course.work, history)
+    _write_history(course, history)
     _finish(course, settings, history, steps, tell)
     return history
 
@@ -158,8 +166,9 @@ def _step(
 ) -> dict[str, float]:
     """Take one step. Gives its loss, its gradient's norm before clipping, and its rate."""
     rate = rate_at(step, steps, settings.rate, math.ceil(steps * settings.warmup_share), settings.schedule)
+    torch.manual_seed(seed_of(settings.seed, step, course.processes.rank))  # so that no random state need be kept
     loss, tasks = _gradient(course, indexes, step)
-    grad_norm = float(torch.nn.utils.clip_grad_norm_(course.named.values(), settings.clip_norm))
+    grad_norm = clip(course.named, settings.clip_norm)
     _check_number(course, loss, grad_norm, step, indexes)
     optimizers.step(rate)
     course.after_step(step)
@@ -169,13 +178,13 @@ def _step(
 
 def _look(course: Course[Row], settings: Settings, history: History, step: int) -> dict[str, float]:
     """Take the figures of the dev rows and those the caller wants; keep the weights if they are the best so far."""
-    figures = dict(course.look())
+    figures = dict(course.processes.looking(course.look))
     if not course.dev_rows:
         return figures
     figures["dev_loss"] = dev_loss(course)
     best = min((line["dev_loss"] for line in history if "dev_loss" in line), default=math.inf)
     if settings.keep_best and figures["dev_loss"] < best:
-        checkpoint.write_weights(course.work / BEST, step, course.save)
+        checkpoint.write_weights(course.work / BEST, step, course.save, writes=course.processes.is_first)
     return figures
 
 
@@ -193,6 +202,7 @@ def _finish(course: Course[Row], settings: Settings, history: History, steps: in
     if settings.keep_best and dev:
         loss, step = min(dev)
         if step != done:
+            course.processes.wait()  # until they are written
             course.load(course.work / BEST)
         tell(Chose("weights", f"those of step {step}", f"its dev loss, {loss:.4f}, is the lowest"))
 
@@ -221,10 +231,7 @@ def _event(line: Mapping[str, float], steps: int, speed: float, left: float) -> 
 
 def dev_loss(course: Course[Row]) -> float:
     """Give the mean loss over the supervised tokens of the dev rows, in nats."""
-    objective = course.objective
-    with torch.no_grad():
-        total = sum(float(objective.loss(part)) for part in objective.passes(course.dev_rows))
-    return total / max(1, objective.weight(course.dev_rows))
+    return mean_loss(course.objective, course.dev_rows, course.processes)
 
 
 def _rows_of(count: int, epoch: int, place: int, settings: Settings) -> list[int]:
@@ -244,28 +251,18 @@ def _gradient(course: Course[Row], indexes: Sequence[int], step: int) -> tuple[f
             where=f"step {step + 1}",
             mend="prepare the data again: luthier prepare --look 3 shows what is learned",
         )
-    place = {id(row): index for row, index in zip(rows, indexes, strict=True)}
-    total = 0.0
-    noted: dict[int, tuple[float, float]] = {}
-    for part in course.objective.passes(rows):
-        if course.ledger is None:
-            loss = course.objective.loss(part)
-        else:
-            each_B = course.objective.losses(part)
-            loss = each_B.sum()
-            sums = each_B.detach().tolist()
-            weights = [course.objective.weight([row]) for row in part]
-            noted |= {place[id(row)]: pair for row, *pair in zip(part, sums, weights, strict=True)}  # type: ignore[misc]
-        torch.autograd.backward(loss / weight)
-        total += float(loss.detach()) / weight
-    return total, _note(course, noted, step)
+    learned = learn_from(
+        course.objective, RowsOfStep(rows, weight), course.named, course.processes, each=course.ledger is not None
+    )
+    return learned.loss, _note(course, indexes, learned, step)
 
 
-def _note(course: Course[Row], noted: Mapping[int, tuple[float, float]], step: int) -> dict[str, float]:
+def _note(course: Course[Row], indexes: Sequence[int], found: Learned, step: int) -> dict[str, float]:
     """Write the rows' mean losses into the ledger. Gives those of each tag, where there are several."""
     if course.ledger is None:
         return {}
-    learned = {index: pair for index, pair in noted.items() if pair[1] > 0}
+    pairs = zip(indexes, found.sums, found.weights, strict=True)
+    learned = {index: (loss, weight) for index, loss, weight in pairs if weight > 0}
     course.ledger.note(step + 1, list(learned), [loss / weight for loss, weight in learned.values()])
     by_tag: dict[str, list[tuple[float, float]]] = {}
     for index, pair in learned.items():
@@ -304,17 +301,24 @@ def _go_on(course: Course[Row], optimizers: Optimizers, tell: Tell) -> tuple[int
 
 
 def _save(course: Course[Row], settings: Settings, optimizers: Optimizers, history: list[dict[str, float]]) -> None:
-    _write_history(course.work, history)  # first: a checkpoint never lacks its history
+    _write_history(course, history)  # first: a checkpoint never lacks its history
     folder = course.work / "checkpoints"
+    writes = course.processes.is_first
 
     def save(place: Path) -> None:
         course.save(place)
-        if course.ledger is not None:
+        if course.ledger is not None and writes:
             course.ledger.save(place / SEEN)
 
-    checkpoint.write(folder, len(history), save, optimizers, course.named, course.facts)
-    checkpoint.rotate(folder, settings.keep_checkpoints)
+    done = len(history)
+    epoch, place = divmod(done, math.ceil(len(course.rows) / settings.rows_per_step))
+    sampler = {"seed": settings.seed, "epoch": epoch, "step_of_epoch": place}
+    facts = {**course.facts, "sampler": sampler}
+    checkpoint.write(folder, done, save, optimizers, course.named, facts, writes=writes)
+    if writes:
+        checkpoint.rotate(folder, settings.keep_checkpoints)
 
 
-def _write_history(work: Path, history: list[dict[str, float]]) -> None:
-    atomic.write_text(work / HISTORY, "".join(json.dumps(line) + "\n" for line in history))
+def _write_history(course: Course[Row], history: list[dict[str, float]]) -> None:
+    if course.processes.is_first:
+        atomic.write_text(course.work / HISTORY, "".join(json.dumps(line) + "\n" for line in history))

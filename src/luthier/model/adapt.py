@@ -1,7 +1,4 @@
-"""Adapters: put on by PEFT, saved in PEFT's own form, computed by a leaner linear while they are trained.
-
-Letters: T tokens, I inputs, O outputs, R rank.
-"""
+"""Adapters: put on by PEFT and saved in PEFT's own form."""
 
 import json
 import warnings
@@ -12,66 +9,15 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
-from peft.tuners.lora import Linear as PeftLinear
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
+from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from luthier.errors import ModelError, SpecError
+from luthier.model.lora import LeanLora, put
 
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
-
-
-class _LoraFunction(torch.autograd.Function):
-    """y = x W^T + b + scale (x A^T) B^T with W frozen, so without a gradient (Hu et al. 2021, arXiv:2106.09685)."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, x_TI: Tensor, weight_OI: Tensor, bias_O: Tensor | None, a_RI: Tensor, b_OR: Tensor, scale: float
-    ) -> Tensor:
-        a, b = a_RI.to(x_TI.dtype), b_OR.to(x_TI.dtype)
-        down_TR = x_TI @ a.t()
-        y_TO = x_TI @ weight_OI.t() if bias_O is None else torch.addmm(bias_O, x_TI, weight_OI.t())
-        y_TO.addmm_(down_TR, b.t(), alpha=scale)
-        ctx.save_for_backward(x_TI, weight_OI, a, b, down_TR)
-        ctx.scale = scale
-        return y_TO
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_TO: Tensor) -> tuple[Tensor | None, ...]:
-        x_TI, weight_OI, a, b, down_TR = ctx.saved_tensors
-        grad_TR = (grad_TO @ b).mul_(ctx.scale)
-        grad_x = None
-        if ctx.needs_input_grad[0]:
-            grad_x = grad_TO @ weight_OI
-            grad_x.addmm_(grad_TR, a)
-        grad_a = (grad_TR.t() @ x_TI).float()
-        grad_b = (grad_TO.t() @ down_TR).float().mul_(ctx.scale)
-        return grad_x, None, None, grad_a, grad_b, None
-
-
-class LeanLora(nn.Module):
-    """Takes the place of PEFT's LoRA linear while it trains; it holds the same parameters under the same names."""
-
-    def __init__(self, source: Any, adapter: str) -> None:
-        super().__init__()
-        self.base_layer = source.base_layer
-        self.lora_A = source.lora_A
-        self.lora_B = source.lora_B
-        self.adapter = adapter
-        self.source = (source,)  # in a tuple: not a second home for the same parameters
-        self.scale = float(source.scaling[adapter])
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (..., I) to (..., O)."""
-        flat = x.reshape(-1, x.shape[-1])
-        base = self.base_layer
-        a, b = self.lora_A[self.adapter].weight, self.lora_B[self.adapter].weight
-        y: Tensor = _LoraFunction.apply(flat, base.weight, base.bias, a, b, self.scale)  # type: ignore[no-untyped-call]
-        return y.view(*x.shape[:-1], y.shape[-1])
 
 
 def add_lora(model: Any, *, r: int, alpha: float, dropout: float, targets: Sequence[str] | str, seed: int) -> Any:
@@ -116,45 +62,17 @@ def _check_targets(model: Any, targets: Sequence[str] | str) -> None:
             )
 
 
-def lean(adapted: Any) -> int:
-    """Exchange each PEFT LoRA linear that needs nothing more for a `LeanLora`. Gives how many were exchanged."""
-    found = [
-        (name, module) for name, module in adapted.named_modules() if type(module) is PeftLinear and _is_plain(module)
-    ]
-    for name, module in found:
-        _put(adapted, name, LeanLora(module, module.active_adapters[0]))
-    return len(found)
-
-
 @contextmanager
 def _as_peft(adapted: Any) -> Iterator[None]:
     """Put PEFT's own layers back while the block runs: PEFT saves and loads by the types of its layers."""
     found = [(name, module) for name, module in adapted.named_modules() if isinstance(module, LeanLora)]
     for name, module in found:
-        _put(adapted, name, module.source[0])
+        put(adapted, name, module.source[0])
     try:
         yield
     finally:
         for name, module in found:
-            _put(adapted, name, module)
-
-
-def _put(adapted: Any, name: str, module: nn.Module) -> None:
-    parent, _, leaf = name.rpartition(".")
-    setattr(adapted.get_submodule(parent), leaf, module)
-
-
-def _is_plain(module: Any) -> bool:
-    """Whether a PEFT layer is one undropped, unquantised LoRA and nothing else."""
-    names = module.active_adapters
-    return (
-        len(names) == 1
-        and type(module.base_layer) is nn.Linear
-        and isinstance(module.lora_dropout[names[0]], nn.Identity)
-        and not module.use_dora.get(names[0], False)
-        and not module.lora_A[names[0]].bias
-        and not module.lora_B[names[0]].bias
-    )
+            put(adapted, name, module)
 
 
 def trainable(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:

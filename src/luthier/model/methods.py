@@ -28,6 +28,7 @@ from transformers.pytorch_utils import Conv1D
 
 from luthier.errors import SpecError
 
+ALL_LINEAR = "all-linear"
 PATTERN = "re:"
 """Before a target that is a regular expression over whole names."""
 
@@ -71,7 +72,7 @@ def _lora(**more: Any) -> Callable[[Any, Wishes], PeftConfig]:
             r=wishes.r,
             lora_alpha=wishes.alpha,
             lora_dropout=wishes.dropout,
-            target_modules=_targets(wishes),
+            target_modules=_targets(model, wishes),
             modules_to_save=list(wishes.save) or None,
             task_type=wishes.task,
             fan_in_fan_out=_is_transposed(model),
@@ -88,7 +89,7 @@ def _adalora(model: Any, wishes: Wishes) -> PeftConfig:
         target_r=wishes.r,
         lora_alpha=wishes.alpha,
         lora_dropout=wishes.dropout,
-        target_modules=_targets(wishes),
+        target_modules=_targets(model, wishes),
         modules_to_save=list(wishes.save) or None,
         tinit=wishes.steps // 10,
         tfinal=max(1, wishes.steps // 2),
@@ -131,7 +132,7 @@ def _shaped_like_llama(model: Any) -> list[str]:
 def _vera(model: Any, wishes: Wishes) -> PeftConfig:
     return VeraConfig(
         r=wishes.r,
-        target_modules=_targets(wishes),
+        target_modules=_targets(model, wishes),
         vera_dropout=wishes.dropout,
         modules_to_save=list(wishes.save) or None,
         task_type=wishes.task,
@@ -251,7 +252,7 @@ def check_targets(model: Any, wishes: Wishes) -> None:
 def _matched(found: dict[str, Any], targets: Sequence[str] | str) -> list[str]:
     matched: list[str] = []
     for target in [targets] if isinstance(targets, str) else targets:
-        names = [name for name in found if _is_meant(name, target)]
+        names = [name for name in found if target == ALL_LINEAR or _is_meant(name, target)]
         if not names:
             leaves = sorted({name.rpartition(".")[2] for name in found})
             near = get_close_matches(target, leaves, n=3, cutoff=0.4)
@@ -271,11 +272,15 @@ def _is_meant(name: str, target: str) -> bool:
     return name == target or name.endswith(f".{target}")
 
 
-def _targets(wishes: Wishes) -> list[str] | str:
+def _targets(model: Any, wishes: Wishes) -> list[str] | str:
     """Give targets as PEFT takes them: a list of names, or one regular expression."""
-    if wishes.targets == "all-linear":
-        return "all-linear"
+    if wishes.targets == ALL_LINEAR:
+        return ALL_LINEAR
     named = [wishes.targets] if isinstance(wishes.targets, str) else list(wishes.targets)
+    if ALL_LINEAR in named:  # beside others: PEFT knows it only alone
+        head = model.get_output_embeddings()
+        inner = [name for name, module in linears(model) if module is not head]
+        named = [*(name for name in named if name != ALL_LINEAR), *inner]
     if not any(name.startswith(PATTERN) for name in named):
         return named
     parts = [name.removeprefix(PATTERN) if name.startswith(PATTERN) else rf"(.*\.)?{re.escape(name)}" for name in named]

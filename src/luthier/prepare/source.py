@@ -148,6 +148,8 @@ def _file(path: Path, label: str) -> Source:
         beside = sorted(other.name for other in path.parent.iterdir()) if path.parent.is_dir() else []
         near = difflib.get_close_matches(path.name, beside, n=1)
         mend = f"did you mean {path.parent / near[0]}?" if near else "give the path of a file, seen from this folder"
+        if label.startswith("rows-"):
+            mend = f"rows that were fetched are given by their id: luthier prepare --rows {label}"
         raise DataError(f"there is no file {label!r}", where=str(path.absolute()), mend=mend)
     if not _is_known(source):
         raise DataError(

@@ -8,10 +8,12 @@ from luthier.artifact.store import Artifact, Store
 from luthier.errors import SpecError
 from luthier.event import hush
 from luthier.fetch.plan import expected_bytes
+from luthier.model import machine
 from luthier.model.machine import check_disk, check_memory
 from luthier.recipe.call import call_stage, wire
 from luthier.recipe.load import Recipe, Step
-from luthier.tune.plan import expected_peak_bytes
+from luthier.tune.plan_fit import Asked, mend_memory
+from luthier.tune.plan_place import Place
 
 
 @dataclass(frozen=True)
@@ -74,12 +76,17 @@ def _tune_room(planned: Planned, store: Store) -> None:
     if model is None or not model.exists:
         return  # not fetched yet: checked again before the step
     spec: Any = planned.step.spec
-    dtype = str(planned.artifact.order.choices["dtype"])
-    if planned.artifact.order.choices["device"] == "cpu":
-        need = expected_peak_bytes(spec, model.folder, dtype)
-        mend = "lower learn.tokens_per_pass or adapter.r, stop other programs, or take a smaller model"
-        check_memory(need, f"the step {planned.step.name!r}", mend)
-    check_disk(store.root, 200_000_000, f"the step {planned.step.name!r}")
+    choices, data = planned.artifact.order.choices, planned.inputs["data"]
+    is_cpu = choices["device"] == "cpu"
+    # how fast it is does not bear on room; how much memory a GPU has is not known without loading torch
+    room = machine.free_memory_bytes() if is_cpu else None
+    place = Place("cpu" if is_cpu else "cuda", "this machine", room, speed=1.0)
+    known = data if data is not None and data.exists else None
+    asked = Asked(spec, model.folder, place, known, str(choices["dtype"]), store.root)
+    plan = asked.plan()
+    if not plan.fits:
+        check_memory(plan.peak_bytes, f"the step {planned.step.name!r}", mend_memory(asked, plan))
+    check_disk(store.root, sum(plan.disk.values()), f"the step {planned.step.name!r}")
 
 
 ROOM: dict[str, Callable[[Planned, Store], None]] = {"fetch": _fetch_room, "tune": _tune_room}

@@ -48,6 +48,14 @@ INCOMPATIBLE: tuple[Pair, ...] = (
         "set adapter.kind=lora or dora, or leave quantize out",
     ),
     Pair(
+        "learn.shard",
+        ("full", "offload"),
+        "quantize",
+        NARROW,
+        "weights of a few bits cannot be cut and gathered layer by layer",
+        "leave learn.shard out: each process then holds the narrow weights whole",
+    ),
+    Pair(
         "adapter.kind",
         (*VIRTUAL, "ia3", "vera", "lora", "rslora", "dora", "lora_plus", "adalora", "pissa"),
         "learn.optimizer",

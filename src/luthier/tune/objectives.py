@@ -14,7 +14,8 @@ from luthier.artifact.tokens import Tokens, read_tokens
 from luthier.errors import DataError, KindError
 from luthier.event import Chose, Counted, Tell
 from luthier.learn.classify import classified
-from luthier.learn.objective import Objective, Supervised, supervised
+from luthier.learn.objective import Objective, Supervised
+from luthier.learn.ways import Ways, supervised
 from luthier.model.load import load_causal, load_classifier
 from luthier.model.methods import METHODS
 from luthier.model.template import open_template
@@ -62,7 +63,8 @@ def _teach_chat(opened: Opened, model: Artifact, data: Artifact, spec: TuneSpec,
     names = [(example.id, example.source, example.tag) for example in read_examples(data.folder, "train")]
     first = [rows[place] for place in kept[:3]]
     if METHODS[spec.adapter.kind].packs and spec.learn.packing != "never":
-        objective: Objective[Tokens] = supervised(opened.inner, first, spec.learn.tokens_per_pass, tell)
+        ways = _ways(spec, int(rows.lengths.sum()))
+        objective: Objective[Tokens] = supervised(opened.inner, first, spec.learn.tokens_per_pass, tell, ways)
     else:
         tell(Chose("passes", "one example each", _why_apart(spec)))
         objective = Supervised(opened.inner, False, spec.learn.tokens_per_pass)
@@ -79,6 +81,16 @@ def _teach_chat(opened: Opened, model: Artifact, data: Artifact, spec: TuneSpec,
         look=together(*looks),
         labels=[names[place] for place in kept],
         figures=dict,
+    )
+
+
+def _ways(spec: TuneSpec, tokens: int) -> Ways:
+    learning = spec.learn
+    return Ways(
+        compile=learning.compile,
+        tokens=int(learning.epochs * tokens),
+        checkpoint=learning.checkpoint_activations,
+        offload=learning.offload_activations,
     )
 
 

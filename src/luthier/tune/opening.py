@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from luthier.event import Chose, Counted, Tell
+from luthier.learn.noise import add_noise
 from luthier.model.adapt import load_adapter_weights, save_adapter, trainable
 from luthier.model.lora import lean
 from luthier.model.methods import METHODS, Wishes, put_on
@@ -71,6 +72,8 @@ def open_trained(model: Any, base: str, spec: TuneSpec, steps: int, task: str, t
         if adapter.kind in LORA:
             count = lean(adapted)
             tell(Chose("lora", f"{count} lean layers", "no gradient of frozen weights, no casts: PEFT's own results"))
+    if spec.learn.noise:
+        add_noise(opened.inner, spec.learn.noise)
     tell(Counted("parameters", opened.counts))
     return opened
 

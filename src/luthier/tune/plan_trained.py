@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from math import prod
 
 from luthier.errors import SpecError
-from luthier.model.plan import Layer, Shapes
+from luthier.model.shapes import Layer, Shapes
 from luthier.tune.incompatible import OWN, VIRTUAL
 from luthier.tune.spec import AdapterSpec
 
@@ -35,7 +35,7 @@ def _adalora(adapter: AdapterSpec, shapes: Shapes, layers: Chosen) -> int:
 
 
 def _ia3(adapter: AdapterSpec, shapes: Shapes, layers: Chosen) -> int:
-    inner = _ia3_names(shapes)[1]
+    inner = tuple(_ia3_names(shapes)[1])
     return sum(layer.inputs if layer.name.endswith(inner) else layer.outputs for layer in layers)
 
 
@@ -105,7 +105,7 @@ def chosen_layers(adapter: AdapterSpec, shapes: Shapes) -> list[Layer]:
     """Give the layers that get an adapter. Raises SpecError for a target that names none."""
     targets = [adapter.targets] if isinstance(adapter.targets, str) else list(adapter.targets)
     if adapter.kind == "ia3" and targets == ["all-linear"]:
-        targets = list(_ia3_names(shapes)[0])
+        targets = _ia3_names(shapes)[0]
     everything = [*shapes.linear, shapes.head]
     found: dict[str, Layer] = {}
     for target in targets:
@@ -115,7 +115,9 @@ def chosen_layers(adapter: AdapterSpec, shapes: Shapes) -> list[Layer]:
             near = get_close_matches(target, leaves, n=3, cutoff=0.4)
             listed = [*near, *(leaf for leaf in leaves if leaf not in near)]
             raise SpecError(
-                f"no layer is called {target!r}", where="key adapter.targets", mend=f"this model has: {', '.join(listed)}"
+                f"no layer is called {target!r}",
+                where="key adapter.targets",
+                mend=f"this model has: {', '.join(listed)}",
             )
         found |= {layer.name: layer for layer in matched}
     return list(found.values())
@@ -127,32 +129,24 @@ def _is_meant(layer: Layer, target: str) -> bool:
     return layer.name == target or layer.name.endswith(f".{target}")
 
 
-IA3_BY_LAYERS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
-    (("k_proj", "v_proj", "down_proj"), ("down_proj",)),
-    (("query_key_value", "mlp.dense_4h_to_h"), ("mlp.dense_4h_to_h",)),
-    (("c_attn", "mlp.c_proj"), ("mlp.c_proj",)),
-    (("q_proj", "v_proj", "fc2"), ("fc2",)),
-)
-"""Layers IA3 scales, and which of them by their inputs; the first row whose names a model has (PEFT's own table)."""
+def _ia3_names(shapes: Shapes) -> tuple[list[str], list[str]]:
+    """Give the names of the layers IA3 scales, and of those it scales by their inputs: PEFT knows them by the model."""
+    from peft.utils import constants  # torch: only for those who ask for this method
 
-
-def _ia3_names(shapes: Shapes) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    names = [layer.name for layer in shapes.linear]
-    for targets, inner in IA3_BY_LAYERS:
-        if all(any(name.endswith(target) for name in names) for target in targets):
-            return targets, inner
-    return ("k_proj", "v_proj", "down_proj"), ("down_proj",)
+    targets = constants.TRANSFORMERS_MODELS_TO_IA3_TARGET_MODULES_MAPPING.get(shapes.kind)
+    inner = constants.TRANSFORMERS_MODELS_TO_IA3_FEEDFORWARD_MODULES_MAPPING.get(shapes.kind)
+    return (
+        targets or ["k_proj", "v_proj", "down_proj"],
+        inner if inner is not None else ["down_proj"],
+    )
 
 
 def _saved(name: str, shapes: Shapes) -> int:
     """Parameters of a module that is trained whole; a tied head is there as a copy."""
     if shapes.is_tied and shapes.head.name.endswith(name):
         return shapes.head.size
-    inside = [
-        prod(shape)
-        for tensor, shape in shapes.tensors.items()
-        if (owner := tensor.rpartition(".")[0]) == name or owner.endswith(f".{name}") or f".{name}." in f".{owner}."
-    ]
+    # PEFT takes every module whose name ends so, and what is in it
+    inside = [prod(shape) for tensor, shape in shapes.tensors.items() if f"{name}." in f"{tensor.rpartition('.')[0]}."]
     if not inside:
         raise SpecError(f"no module is called {name!r}", where="key adapter.save", mend="name one such as lm_head")
     return sum(inside)

@@ -7,10 +7,13 @@ from typing import Any, Literal
 
 from luthier.artifact.order import Order
 from luthier.artifact.store import Artifact, Store, check_kind
-from luthier.errors import KindError, StoreError
+from luthier.errors import KindError, SpecError, StoreError
 from luthier.event import Chose, Tell
 from luthier.model.machine import Choice, choose_device, choose_dtype
+from luthier.tune.job import Job, Place, torchrun_place, work_on
+from luthier.tune.launch import run_workers
 from luthier.tune.spec import TuneSpec
+from luthier.tune.torchrun import lead
 
 VERSION = 1
 
@@ -19,13 +22,72 @@ Start = Literal["newest", "checkpoint", "fresh"]
 
 
 def tune(
-    spec: TuneSpec, model: Artifact, data: Artifact, store: Store, tell: Tell, *, start: Start = "newest"
+    spec: TuneSpec,
+    model: Artifact,
+    data: Artifact,
+    store: Store,
+    tell: Tell,
+    *,
+    start: Start = "newest",
+    anyway: bool = False,
+    processes: int = 1,
+    cluster: str | None = None,
 ) -> Artifact:
     """Fine-tune a model on examples prepared for it. Gives an adapter in PEFT's form.
 
+    It learns in so many `processes` of this machine, or of a Ray `cluster` (its address, or "local"), or in those
+    that torchrun started; what is made has the same id however many they are.
+
     Raises KindError if the examples were prepared for another model, StoreError if `start` is "checkpoint" and
-    there is none, Stopped after Ctrl-C (the state is saved).
+    there is none, or if a checkpoint was made where other bits come out and it is not to go on `anyway`; Stopped
+    after Ctrl-C (the state is saved); ToolError if a process is killed.
     """
+    place = torchrun_place()
+    order, device, dtype = ordered(spec, model, data)
+    _check_launch(processes, cluster, place)
+    checkpoints = store.work / order.id / "checkpoints"
+    ran: list[bool] = []
+
+    def build(out: Path, work: Path) -> Mapping[str, Any]:
+        _check_task(data)
+        _prepare_start(start, checkpoints)
+        tell(Chose("device", device.value, device.why))
+        tell(Chose("dtype", dtype.value, dtype.why))
+        job = Job(
+            spec=spec.model_dump(mode="json"),
+            model=str(model.folder),
+            data=str(data.folder),
+            device=device.value,
+            dtype=dtype.value,
+            out=str(out),
+            work=str(work),
+            anyway=anyway,
+        )
+        ran.append(True)
+        return _launch(job, spec, processes, cluster, place, tell)
+
+    made = store.make(order, build, tell)
+    if place is not None and not ran and not store.dry:
+        lead(None, place, tell)  # nothing to do: the others wait to hear so
+    return made
+
+
+def _launch(
+    job: Job, spec: TuneSpec, processes: int, cluster: str | None, place: Place | None, tell: Tell
+) -> Mapping[str, Any]:
+    if place is not None:
+        return lead(job, place, tell)
+    if cluster is not None:
+        from luthier.tune.cluster import run_on_ray  # ray: only for those who ask for it
+
+        return run_on_ray(job, processes, cluster, tell)
+    if processes > 1 or spec.learn.shard != "none":
+        return run_workers(job, processes, tell)
+    return work_on(job, Place(0, 1, 0), None, tell)
+
+
+def ordered(spec: TuneSpec, model: Artifact, data: Artifact) -> tuple[Order, Choice, Choice]:
+    """Give the order of a run, its device and its number format; raise for inputs that do not fit each other."""
     check_kind(model, "model", "model")
     check_kind(data, "examples", "data")
     prepared_for = data.order.inputs.get("model")
@@ -41,18 +103,18 @@ def tune(
     order = Order(
         "adapter", "tune", VERSION, spec.model_dump(mode="json"), {"model": model.id, "data": data.id}, choices
     )
-    checkpoints = store.work / order.id / "checkpoints"
+    return order, device, dtype
 
-    def build(out: Path, work: Path) -> Mapping[str, Any]:
-        from luthier.tune.train import train  # torch and peft: 7 s, only when there is something to train
 
-        _check_task(data)
-        _prepare_start(start, checkpoints)
-        tell(Chose("device", device.value, device.why))
-        tell(Chose("dtype", dtype.value, dtype.why))
-        return train(spec, model, data, device.value, dtype.value, out, work, tell)
-
-    return store.make(order, build, tell)
+def _check_launch(processes: int, cluster: str | None, place: Place | None) -> None:
+    if processes < 1:
+        raise SpecError(f"--processes is {processes}", where="command line", mend="give 1 or more")
+    if place is not None and (processes > 1 or cluster is not None):
+        raise SpecError(
+            f"torchrun started {place.size} processes, and --processes or --cluster asks for others",
+            where="command line",
+            mend="leave out --processes and --cluster, or run it without torchrun",
+        )
 
 
 def _check_task(data: Artifact) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from luthier.spec import Spec
 
@@ -15,6 +15,11 @@ Seed = Annotated[int, Field(ge=0, lt=1 << 63)]
 def _names(value: str | tuple[str, ...]) -> str | tuple[str, ...]:
     """One form for one name and for a list of one, so that both give the same artifact."""
     return (value,) if isinstance(value, str) and value != "all-linear" else value
+
+
+def _on_or_off(value: object) -> object:
+    """YAML takes a bare `on` and `off` for truths."""
+    return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
 
 
 class AdapterSpec(Spec):
@@ -86,12 +91,20 @@ class LearnSpec(Spec):
     """How often the loss on the dev rows is computed."""
     packing: Literal["auto", "always", "never"] = "auto"
     """Whether rows lie end to end in one pass, each attending only to itself; auto: where it gives the same loss."""
+    compile: Annotated[Literal["auto", "on", "off"], BeforeValidator(_on_or_off)] = "auto"
+    """Whether layers are compiled (40 s, then some 6 % faster on a CPU); auto: where the run is long enough."""
+    checkpoint_activations: bool = False
+    """Whether each layer is computed once more for backward, so that only its input is kept: slower, less memory."""
+    offload_activations: bool = False
+    """Whether what backward needs waits in the memory beside the CPU, not on the accelerator."""
     noise: Annotated[float, Field(ge=0)] = 0.0
     """NEFTune: strength of the noise on embeddings while training (arXiv:2310.05914; 5 is usual); 0: none."""
     keep_best: bool = False
     """Whether the weights with the lowest dev loss come out, not the last."""
     stop_after_worse: Positive | None = None
     """Stop early once the dev loss was so many times in a row no better than its lowest; None: never."""
+    shard: Literal["none", "full", "offload"] = "none"
+    """Whether several processes hold a part of the weights each (FSDP2), offload: with the rest in main memory."""
     ledger: bool = True
     """Whether each row's losses are noted: which were learned, memorised, or look mislabelled (`ledger.jsonl`)."""
     sample: Annotated[int, Field(ge=0)] = 0

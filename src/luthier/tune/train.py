@@ -1,11 +1,10 @@
 """The heavy half of `tune`: model and adapter in memory, the loop, the adapter on disk."""
 
 import math
-import resource
 import shutil
-import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,35 +13,90 @@ import torch
 from luthier.artifact.card import template_figures
 from luthier.artifact.store import Artifact
 from luthier.artifact.tokens import read_tokens
-from luthier.event import Chose, Counted, Tell, Warned
+from luthier.errors import StoreError
+from luthier.event import Chose, Counted, Tell
 from luthier.learn.checkpoint import Checkpoint, newest
+from luthier.learn.distributed import ALONE, Processes
 from luthier.learn.ledger import LEDGER, Ledger
 from luthier.learn.loop import HISTORY, Course, Settings, learn
 from luthier.learn.objective import Objective
+from luthier.learn.replay import check_replayed, choices, replay
 from luthier.tune.curves import draw
-from luthier.tune.objectives import setting_of
-from luthier.tune.opening import open_trained, rate_shares
-from luthier.tune.plan import expected_peak_bytes
+from luthier.tune.measured import Measured
+from luthier.tune.objectives import Taught, setting_of
+from luthier.tune.opening import Opened, open_trained, rate_shares
 from luthier.tune.spec import TuneSpec
+from luthier.tune.spread import check_shard, first_only, loaded_as, spread
 from luthier.tune.trackers import Run, tracked
 
 
 def train(
-    spec: TuneSpec, model: Artifact, data: Artifact, device: str, dtype: str, out: Path, work: Path, tell: Tell
+    spec: TuneSpec,
+    model: Artifact,
+    data: Artifact,
+    device: str,
+    dtype: str,
+    out: Path,
+    work: Path,
+    tell: Tell,
+    *,
+    processes: Processes = ALONE,
+    anyway: bool = False,
+    pause_after: int | None = None,
 ) -> Mapping[str, Any]:
-    """Train into `out`; checkpoints and history lie in `work` meanwhile. Gives the card's figures."""
+    """Train into `out`; checkpoints and history lie in `work` meanwhile. Gives the card's figures.
+
+    Of several processes each calls it; the first one writes, tells and gives figures. Raises StoreError if the
+    checkpoint to go on from was made where other bits come out, unless told to go on `anyway`.
+    """
+    check_shard(spec, device.partition(":")[0])
     setting = setting_of(data)
-    start = newest(work / "checkpoints", tell)
-    _replay(start, tell)
-    loaded = setting.load(model, data, spec, device, dtype)
+    start = _found(work, processes, tell)
+    replay(start, device, processes.size, tell, anyway=anyway)
+    measured = Measured(spec, model, data, device, dtype, work, tell, processes.size)
+    loaded = setting.load(model, data, spec, *loaded_as(spec, device, dtype))
     rows_there = len(read_tokens(data.folder, "train"))
     opened = open_trained(loaded, model.id, spec, _steps(spec, rows_there), setting.peft_task, tell)
     torch.manual_seed(spec.seed)
-    taught = setting.teach(opened, model, data, spec, tell)
-    packed = bool(getattr(taught.objective, "packed", False))
-    _check_replayed(start, packed, tell)
-    ledger = Ledger() if spec.learn.ledger else None
-    course = Course(
+    taught = setting.teach(opened, model, data, _as_begun(spec, start, tell), tell)
+    facts = _facts(taught.objective, device, dtype, processes)
+    check_replayed(start, facts, tell, anyway=anyway)
+    opened, processes = spread(opened, spec, model.id, device, dtype, processes, tell)
+    course = _course(spec, taught, opened, {"model": model.id, **facts}, work, start, processes)
+    ledger = course.ledger
+    begun = time.monotonic()
+    run = Run(out.name, work, spec.model_dump(mode="json"))
+    with tracked(spec.track if processes.is_first else (), run, tell) as told:
+        history = learn(course, replace(_settings(spec), pause_after=pause_after), measured.watching(told))
+    seconds = time.monotonic() - begun
+    opened.save_final(out)
+    more = first_only(processes, taught.figures)
+    if not processes.is_first:
+        return {}
+    shutil.copy2(work / HISTORY, out / HISTORY)
+    draw(history, out / "curves.png")
+    if ledger is not None:
+        ledger.write(out / LEDGER, lambda place: taught.labels[place][:2])
+        tell(Counted("rows by what became of them", ledger.counts()))
+    figures = _figures(history, opened.counts, taught.rows, taught.objective, seconds)
+    figures |= {**measured.figures(out, work), **more, "processes": processes.size, "method": spec.adapter.kind}
+    return {**figures, **template_figures(data.card)}
+
+
+def _steps(spec: TuneSpec, rows: int) -> int:
+    return max(1, math.ceil(spec.learn.epochs * math.ceil(rows / spec.learn.rows_per_step)))
+
+
+def _course(
+    spec: TuneSpec,
+    taught: Taught,
+    opened: Opened,
+    facts: Mapping[str, Any],
+    work: Path,
+    start: Checkpoint | None,
+    processes: Processes,
+) -> Course[Any]:
+    return Course(
         objective=taught.objective,
         rows=taught.rows,
         dev_rows=taught.dev_rows,
@@ -50,54 +104,50 @@ def train(
         save=opened.save,
         load=opened.load,
         work=work,
-        facts={"model": model.id, "packed": packed, "threads": torch.get_num_threads()},
+        facts=facts,
         rate_share=rate_shares(spec),
         label=lambda place: taught.labels[place][1],
-        ledger=ledger,
+        ledger=Ledger() if spec.learn.ledger else None,
         tag=lambda place: taught.labels[place][2],
         tags=frozenset(tag for _, _, tag in taught.labels),
         look=taught.look,
         after_step=opened.after_step,
         start=start,
+        processes=processes,
     )
-    begun = time.monotonic()
-    run = Run(out.name, work, spec.model_dump(mode="json"))
-    with tracked(spec.track, run, tell) as told:
-        history = learn(course, _settings(spec), told)
-    seconds = time.monotonic() - begun
-    opened.save_final(out)
-    shutil.copy2(work / HISTORY, out / HISTORY)
-    draw(history, out / "curves.png")
-    if ledger is not None:
-        ledger.write(out / LEDGER, lambda place: taught.labels[place][:2])
-        tell(Counted("rows by what became of them", ledger.counts()))
-    figures = _figures(history, opened.counts, taught.rows, taught.objective, spec, seconds, model, dtype)
-    return {**figures, **taught.figures(), "method": spec.adapter.kind, **template_figures(data.card)}
 
 
-def _steps(spec: TuneSpec, rows: int) -> int:
-    return max(1, math.ceil(spec.learn.epochs * math.ceil(rows / spec.learn.rows_per_step)))
-
-
-def _replay(start: Checkpoint | None, tell: Tell) -> None:
-    """Take over, from the checkpoint a run goes on from, the choices that bear on bits."""
-    if start is None:
-        return
-    threads = int(start.state["threads"])
-    if threads != torch.get_num_threads():
-        torch.set_num_threads(threads)
-        tell(Chose("threads", str(threads), "the checkpoint was made with so many: sums keep their order"))
-
-
-def _check_replayed(start: Checkpoint | None, packed: bool, tell: Tell) -> None:
-    began = packed if start is None else bool(start.state["packed"])
-    if began != packed:
-        tell(
-            Warned(
-                f"the run began with packed={began}, this machine computes packed={packed}",
-                "losses go on but not bit for bit; go on with the same versions and processor for that",
-            )
+def _found(work: Path, processes: Processes, tell: Tell) -> Checkpoint | None:
+    """Find the checkpoint to go on from: the first process chooses, all have to see it."""
+    start = processes.first(lambda: newest(work / "checkpoints", tell))
+    if processes.any(start is not None and not start.folder.is_dir()):
+        raise StoreError(
+            "not every process sees the checkpoint to go on from",
+            where=str(work / "checkpoints"),
+            mend="put the project folder on a disk that all machines share, or begin anew (--fresh)",
         )
+    return start
+
+
+def _as_begun(spec: TuneSpec, start: Checkpoint | None, tell: Tell) -> TuneSpec:
+    """Give the settings with what the run that goes on chose at its beginning: nothing is chosen again."""
+    changed: dict[str, str] = {}
+    if start is not None:
+        if not start.state["packed"]:  # what was packed is tried all the same: the machine has to be able to
+            changed["packing"] = "never"
+        changed["compile"] = "on" if start.state.get("compiled", False) else "off"
+        told = ", ".join(f"learn.{name}={value}" for name, value in changed.items())
+        tell(Chose("ways", told, "the run began so"))
+    elif spec.learn.shard != "none" and spec.learn.compile != "off":
+        changed["compile"] = "off"
+        tell(Chose("ways", "learn.compile=off", "what is gathered layer by layer (learn.shard) is not compiled"))
+    return spec.model_copy(update={"learn": spec.learn.model_copy(update=changed)})
+
+
+def _facts(objective: Objective[Any], device: str, dtype: str, processes: Processes) -> dict[str, Any]:
+    inner = getattr(objective, "inner", objective)
+    packed, compiled = (bool(getattr(inner, name, False)) for name in ("packed", "compiled"))
+    return choices(device, dtype, processes.size, packed=packed, compiled=compiled)
 
 
 def _settings(spec: TuneSpec) -> Settings:
@@ -125,12 +175,8 @@ def _figures(
     counts: Mapping[str, int],
     rows: Sequence[Any],
     objective: Objective[Any],
-    spec: TuneSpec,
     seconds: float,
-    model: Artifact,
-    dtype: str,
-) -> Mapping[str, Any]:
-    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes there, in kilobytes elsewhere
+) -> dict[str, Any]:
     figures: dict[str, Any] = {
         "trained_parameters": counts["trained"],
         "all_parameters": counts["all"],
@@ -142,8 +188,6 @@ def _figures(
         "last_loss": history[-1]["loss"],
         "learn_seconds": round(seconds, 1),
         "threads": torch.get_num_threads(),
-        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit,
-        "expected_peak_bytes": expected_peak_bytes(spec, model.folder, dtype),
     }
     if "dev_loss" in history[-1]:
         figures["dev_loss"] = history[-1]["dev_loss"]
