@@ -95,6 +95,16 @@ def test_several_bare_words_are_a_list(
     assert card.spec["source"] == [str(rows), str(other)]
 
 
+def test_several_sets_need_no_rows_that_were_fetched(
+    tiny_store: Store, tiny_model: Artifact, rows: Path, capsys: Caught
+) -> None:
+    sets = f"sets=[{{source: {rows}, tag: one}}]"
+    main(["--project", str(tiny_store.root), "prepare", sets, "--model", tiny_model.id])
+    card = tiny_store.find(capsys.readouterr().out.strip(), "examples").card
+    assert card.inputs["model"] == tiny_model.id
+    assert sum(card.figures["examples"]["train"].values()) > 0
+
+
 @pytest.mark.parametrize("tail", ["#sha256=0", "?version=2"])
 def test_an_address_with_an_equals_sign_is_no_setting(tail: str, project: str, capsys: Caught) -> None:
     error, where, _ = refused(capsys, "--project", project, "fetch", f"https://example.org/rows.zip{tail}")

@@ -173,6 +173,21 @@ def test_a_call_behind_masked_thinking_is_learned(qwen3: Template) -> None:
     assert learned(qwen3, row) == '<tool_call>\n{"name": "look", "arguments": {}}\n</tool_call><|im_end|>'
 
 
+@pytest.mark.parametrize("thought", ["30 + 21", ""])
+def test_thinking_inside_the_answers_text_is_masked_too(qwen3: Template, chatml: Template, thought: str) -> None:
+    row = (THOUGHT[0], Message("assistant", f"<think>\n{thought}\n</think>\n\n51."))
+    for template in (qwen3, chatml):
+        assert learned(template, template.render(row)) == f"<think>\n{thought}\n</think>\n\n51.<|im_end|>"
+        assert learned(template, template.render(row, reasoning="mask")) == "51.<|im_end|>"
+
+
+def test_thinking_in_the_text_that_a_template_writes_otherwise_is_refused(tmp_path: Path) -> None:
+    template = open_family(tmp_path, "chatml", BACKWARDS)
+    row = (THOUGHT[0], Message("assistant", "<think>30 + 21</think>51.", reasoning="more"))
+    with pytest.raises(DataError, match="cannot be told for sure"):
+        template.render(row, reasoning="mask")
+
+
 def test_masking_changes_nothing_where_nothing_is_thought(chatml: Template) -> None:
     assert chatml.render(TALK, reasoning="mask").mask.tolist() == chatml.render(TALK).mask.tolist()
 

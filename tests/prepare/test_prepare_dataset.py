@@ -119,3 +119,10 @@ def test_a_repository_is_read_at_its_commit_and_from_the_cache_without_a_network
     offline = run(READ, label, tmp_path, HF_ENDPOINT=address, HF_HUB_OFFLINE="1")
     assert offline.returncode == 0, offline.stderr
     assert json.loads(offline.stdout) == [f"commit:{COMMIT}", wanted]
+
+
+@pytest.mark.slow
+def test_a_hub_that_cannot_be_reached_is_an_error_in_our_words_where_nothing_is_cached(tmp_path: Path) -> None:
+    done = run(READ, f"dataset:{NAME}", tmp_path, HF_ENDPOINT="http://127.0.0.1:9")
+    assert "luthier.errors.DataError: datasets cannot read it: " in done.stderr
+    assert "During handling" not in done.stderr

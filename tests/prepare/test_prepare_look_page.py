@@ -128,6 +128,18 @@ def test_the_command_writes_the_page(tmp_path: Path, tiny_store: Store, tiny_dat
     assert text.count("<article>") == 2
 
 
+def test_a_page_that_cannot_be_written_says_where(
+    tmp_path: Path, tiny_store: Store, tiny_data: Artifact, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "no" / "look.html"
+    with pytest.raises(SystemExit):
+        main(["--project", str(tiny_store.root), "prepare", "--look-html", str(path)])
+    error, where, mend = capsys.readouterr().err.splitlines()[-3:]
+    assert error == "error: the page cannot be written: No such file or directory"
+    assert where == f"  where: {path}"
+    assert mend == "  mend:  give a path in a folder that you may write to"
+
+
 def test_a_split_that_does_not_exist_is_answered_with_those_that_do(
     tmp_path: Path, tiny_data: Artifact, tiny_model: Artifact
 ) -> None:

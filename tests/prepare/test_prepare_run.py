@@ -331,3 +331,12 @@ def test_every_row_of_many_batches_is_read(processes: int, tiny_model: Artifact,
     path.write_text("".join(f'{{"instruction": "q{n}", "output": "a"}}\n' for n in range(6001)), encoding="utf-8")
     made = prepare(PrepareSpec(source=str(path)), tiny_model, None, store, hush, processes=processes)
     assert made.card.figures["rows"] == {"read": 6001, "kept": 6001}
+
+
+def test_a_column_that_no_row_has_is_warned_of_and_named(store: Store, tiny_model: Artifact, told: list[Event]) -> None:
+    rows = [{**row, "task": "one"} for row in alpaca(30)]
+    spec = PrepareSpec(source=write("rows.jsonl", rows), columns=ColumnsSpec(tag="taks", system="task"))
+    prepare(spec, tiny_model, None, store, told.append)
+    assert [event for event in told if isinstance(event, Warned) and "column" in event.what] == [
+        Warned("no row of rows.jsonl has the column 'taks'", "name one of: 'task', 'output', 'instruction'")
+    ]

@@ -135,7 +135,7 @@ SHOW: dict[type[Any], Callable[[Terminal, Any], None]] = {
         f"  {'[green]passed[/]' if e.passed else '[red]refused[/]'} {escape(e.rule)} [dim]{escape(e.value)}[/]"
     ),
     event.Warned: lambda t, e: t.line(f"  [yellow]warning:[/] {escape(e.what)} [dim]({escape(e.mend)})[/]"),
-    event.Said: lambda t, e: t.line(escape(e.text)),
+    event.Said: lambda t, e: t.line(f"  {escape(e.text)}"),
     event.Step: Terminal.step,
     event.Progress: Terminal.progress,
     event.Compared: Terminal.compared,

@@ -1,7 +1,6 @@
 """Shapes and bytes of a model, read from file headers: no weight is loaded."""
 
 import json
-import math
 import struct
 from collections.abc import Mapping
 from pathlib import Path

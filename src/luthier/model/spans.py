@@ -5,6 +5,7 @@ answer, with the assistant's turn opened, is what the server will feed; what fol
 the model must learn to say. Both must be beginnings of the whole text, letter by letter, or nothing is learned.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ Reasoning = Literal["learn", "mask"]
 """Whether what the assistant thinks before its answer is learned too."""
 SENTINEL = "uqxthecontentqxu"
 """Stands for an answer where only what a template writes before it is of interest."""
+INLINE = re.compile(r"\s*<think>(.*?)</think>\s*", re.DOTALL)
+"""Thinking at the beginning of an answer's own text, as reasoning models' outputs are often saved."""
 
 
 class Rewritten(DataError):  # noqa: N818 (a fault of no row), and two levels deep: who catches bad rows catches it
@@ -182,7 +185,11 @@ class Marker:
         found = []
         for span, (index, _) in zip(spans, turns, strict=True):
             answer = text[span.begin : span.end]
-            head = self._head(forms[:index], forms[index], tools, span)
+            inline = INLINE.match(messages[index].content)
+            if inline:
+                head = _up_to_answer(answer, inline[1].strip(), messages[index].content[inline.end() :])
+            else:
+                head = self._head(forms[:index], forms[index], tools, span)
             thought = messages[index].reasoning.strip()
             if head is None or not answer.startswith(head):
                 raise self._unsure("it writes the thinking otherwise when the answer is another")
@@ -209,3 +216,11 @@ class Marker:
             where=self._where,
             mend="set reasoning=learn, or put what is thought into the rows' own `reasoning` field",
         )
+
+
+def _up_to_answer(answer: str, thought: str, content: str) -> str | None:
+    """Give what is written up to the end of the thinking, or None where the rest of the content does not follow it."""
+    begin = answer.find(thought)
+    closed = answer.find("</think>", begin) if begin >= 0 else -1
+    rest = answer[closed + len("</think>") :].lstrip()
+    return answer.removesuffix(rest) if closed >= 0 and rest.startswith(content.rstrip()) else None

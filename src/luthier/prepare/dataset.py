@@ -88,15 +88,10 @@ def _on_hub(name: DatasetName, label: str) -> DatasetName:
             where=label,
             mend="give a repository (owner/name) that you may read, or a folder: dataset:./FOLDER",
         ) from None
-    except (HfHubHTTPError, OfflineModeIsEnabled, OSError, *_network_errors()):
+    # Its own error's parents: those of the HTTP library it uses, which is not the same in all its versions.
+    except (OfflineModeIsEnabled, OSError, *HfHubHTTPError.__bases__):
         return _in_cache(name, label)
     return replace(name, revision=commit, identity=f"commit:{commit}")
-
-
-def _network_errors() -> tuple[type[Exception], ...]:
-    import httpx
-
-    return (httpx.HTTPError,)
 
 
 def _in_cache(name: DatasetName, label: str) -> DatasetName:

@@ -89,11 +89,16 @@ def tell_figures(gathered: Gathered, figures: Mapping[str, Any], tell: Tell) -> 
     }
     tell(Counted("examples", by_tag))
     tell(Counted("tokens", figures["tokens"]))
-    tell(Counted("supervised tokens", figures["supervised"]))
+    if figures["task"] != "classification":  # there a head learns the label, and no token is
+        tell(Counted("supervised tokens", figures["supervised"]))
     if "packing" in figures:
         found = figures["packing"]
-        padding = f"padding {found['padding_before']:.1%} -> {found['padding_after']:.1%}"
-        tell(Said(f"packed into {found['rows']:,} rows of {found['tokens']:,} tokens: {padding}"))
+        padding = f"padding {found['padding_after']:.1%}, unpacked in batches of 8 {found['padding_before']:.1%}"
+        tell(
+            Said(
+                f"packed into {found['rows']:,} row{'s' * (found['rows'] > 1)} of {found['tokens']:,} tokens: {padding}"
+            )
+        )
 
 
 def warn_endless(gathered: Gathered, chosen: Chosen, tell: Tell) -> None:

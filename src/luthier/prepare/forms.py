@@ -121,7 +121,7 @@ def recognise(first: Row, spec: SetSpec, split: SplitSpec, tell: Tell) -> Form:
         _check_there(column, data, first)
     # Rows of JSON may leave out what they do not have; a table has each of its columns in every row.
     if first.closed:
-        for column in _optional(spec.columns):
+        for column in optional(spec.columns):
             _check_there(column, {**first.data, **data}, first)
         for column in (*spec.where, *(split.hold_out.where if split.hold_out else ())):
             _check_there(column, first.data, first)
@@ -173,6 +173,7 @@ def _check_there(column: str, data: Data, first: Row) -> None:
         )
 
 
-def _optional(columns: ColumnsSpec) -> list[str]:
+def optional(columns: ColumnsSpec) -> list[str]:
+    """Give the columns that are named, but may be missing in a row."""
     named = (columns.system, columns.history, columns.tools, columns.group, columns.tag, columns.weight)
     return [column for column in named if column is not None]

@@ -16,16 +16,16 @@ import numpy as np
 from luthier.artifact.example import Example, from_plain
 from luthier.artifact.tokens import Tokens
 from luthier.errors import DataError, LuthierError, SpecError
-from luthier.event import Chose, Progress, Tell
+from luthier.event import Chose, Progress, Tell, Warned
 from luthier.prepare.dropped import Dropped, tally
 from luthier.prepare.facts import FACT, Facts
 from luthier.prepare.filter import known_columns
-from luthier.prepare.forms import recognise
+from luthier.prepare.forms import optional, recognise
 from luthier.prepare.pool import ordered
 from luthier.prepare.rows import ROWS, Row, batches, parse
 from luthier.prepare.shards import NOTHING, Shard, read_shard
 from luthier.prepare.source import Source
-from luthier.prepare.spec import PrepareSpec
+from luthier.prepare.spec import PrepareSpec, SetSpec
 from luthier.prepare.task import Describe, Described, Done, Task, kind_of
 from luthier.prepare.worker import Setup, shard_path
 
@@ -125,7 +125,17 @@ def gather(
             collect.add(task, done, signatures)
             show(task, gathered.rows)
     collect.finish(may_be_empty=is_lint)
+    _warn_of_unknown(setup.sets, gathered.columns, tell)
     return gathered
+
+
+def _warn_of_unknown(sets: Sequence[SetSpec], columns: set[str], tell: Tell) -> None:
+    """Warn of columns that may be missing in a row, but are in none: a misspelt name would change nothing."""
+    for one in sets:
+        for name in optional(one.columns):
+            if name not in columns and name not in one.map:
+                what = f"no row of {', '.join(one.paths)} has the column {name!r}"
+                tell(Warned(what, f"name one of: {known_columns(name, sorted(columns))}"))
 
 
 def _workers(processes: int | None, batches_begun: int) -> int:

@@ -71,7 +71,7 @@ def headline(example: Example, tokens: Tokens) -> str:
     known = {
         "tag": example.tag,
         "group": example.group,
-        "label": ", ".join(example.label) if isinstance(example.label, tuple) else example.label,
+        "label": (", ".join(example.label) or "(none)") if isinstance(example.label, tuple) else example.label,
         "judged": None if example.desirable is None else "wanted" if example.desirable else "not wanted",
         "weight": f"{example.weight:g}" if example.weight != 1 else None,
         "tools": len(example.tools) or None,

@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from luthier.artifact.example import Example, Message
 from luthier.artifact.store import Artifact
 from luthier.artifact.tokens import Tokens, read_tokens
+from luthier.errors import DataError
 from luthier.model.template import Template, open_template
 from luthier.prepare.look import check_lookable, headline, own_part, read_rows
 
@@ -50,7 +51,14 @@ def write_page(artifact: Artifact, model: Artifact, split: str, count: int, path
     total = len(read_tokens(artifact.folder, split))
     page = pages.get_template("look.html.jinja")
     text = page.render(id=artifact.id, model=model.id, split=split, total=total, rows=rows)
-    path.write_text(text, encoding="utf-8")
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise DataError(
+            f"the page cannot be written: {error.strerror}",
+            where=str(path),
+            mend="give a path in a folder that you may write to",
+        ) from None
 
 
 def shown_tokens(template: Template, tokens: Tokens) -> list[Shown]:

@@ -59,7 +59,7 @@ STAGES: dict[str, Stage] = {
         "Turn raw rows into examples with tokens and label masks.",
         "luthier.prepare.spec:PrepareSpec",
         "luthier.prepare.run:prepare",
-        takes={"model": Input("model"), "rows": Input("rows", lambda spec: not spec.source)},
+        takes={"model": Input("model"), "rows": Input("rows", lambda spec: not (spec.source or spec.sets))},
         first="source",
     ),
     "tune": Stage(

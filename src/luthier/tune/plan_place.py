@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -59,11 +59,8 @@ def choose_place(gpu: str | None, memory: str | None, devices: int) -> Place:
         return Place("cuda", f"a GPU with {memory}", room, speed * 1e12, devices)
     name = _nearest(gpu)
     row = gpus()[name]
-    return replace(Place("cuda", name, int(row["memory"] * 1e9), row["speed"] * 1e12, devices), **_room(room))
-
-
-def _room(room: int | None) -> dict[str, int]:
-    return {} if room is None else {"room_bytes": room}
+    own = int(row["memory"] * 1e9)
+    return Place("cuda", name, own if room is None else room, row["speed"] * 1e12, devices)
 
 
 def _nearest(asked: str) -> str:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from luthier.errors import ModelError
 from luthier.model.plan import DTYPE_BYTES, HEAD_CHUNK_BYTES
-from luthier.model.shapes import Shapes
 from luthier.model.quantized import KINDS
+from luthier.model.shapes import Shapes
 from luthier.tune.incompatible import OWN
 from luthier.tune.plan_load import Load
 from luthier.tune.plan_trained import chosen_layers, trained_parameters
@@ -22,6 +22,11 @@ CONTEXT_BYTES = 600_000_000
 """What a GPU's driver and libraries take of its memory before the first tensor."""
 ACCELERATOR_HEAD_BYTES = 2**29
 """Float32 logits the head makes at once on an accelerator."""
+GAPS_SHARE = 0.15
+"""Part of the activations that passes of uneven length leave unused between them in glibc's heap (SmolLM2-135M)."""
+KERNEL_BYTES, KERNEL_WIDTH, KERNEL_PASSES = 33_000_000, 576, 11
+"""Growth of a process with each pass of a new length, at what width, and after how many passes it ends: oneDNN's cache
+holds 1,024 kernels (SmolLM2-135M, torch 2.13: with its cache cut to 32 the growth is half)."""
 PASS_SETTINGS = ("tokens_per_pass", "packing", "rows_per_step", "checkpoint_activations", "offload_activations")
 """Settings of learn that bear on what a pass holds."""
 REHEARSED_LAYERS = 12
@@ -93,6 +98,9 @@ def memory(
     waiting = passed.kept_bytes if spec.learn.offload_activations and device != "cpu" else 0
     activations = max(0, passed.activations_bytes - waiting)
     working = {"gradients": 4 * trained, "activations": activations, "head": head}
+    if device == "cpu":
+        still["kernels"] = kernel_bytes(shapes, load, passed)
+        working["gaps"] = int(GAPS_SHARE * passed.activations_bytes)
     if spec.quantize != "none":
         working["buffers"] = max(layer.size for layer in shapes.linear) * 2 * width  # a layer's weights made wide
     if passed.dev_bytes > sum(working.values()):
@@ -105,6 +113,12 @@ def memory(
         kept_bytes=passed.kept_bytes,
         why={"activations": passed.why},
     )
+
+
+def kernel_bytes(shapes: Shapes, load: Load, passed: Passed) -> int:
+    """Give what oneDNN's kernels take: each pass of another length makes its own, until their cache is full."""
+    passes = (load.steps or KERNEL_PASSES) * (1 if passed.packed else len(load.largest))
+    return int(KERNEL_BYTES * min(1.0, shapes.hidden / KERNEL_WIDTH) * min(passes, KERNEL_PASSES))
 
 
 def weight_bytes(spec: TuneSpec, shapes: Shapes, width: int) -> int:

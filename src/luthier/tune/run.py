@@ -49,7 +49,6 @@ def tune(
     ran: list[bool] = []
 
     def build(out: Path, work: Path) -> Mapping[str, Any]:
-        _check_task(data)
         _prepare_start(start, checkpoints)
         tell(Chose("device", device.value, device.why))
         tell(Chose("dtype", dtype.value, dtype.why))
@@ -114,17 +113,6 @@ def _check_launch(processes: int, cluster: str | None, place: Place | None) -> N
             f"torchrun started {place.size} processes, and --processes or --cluster asks for others",
             where="command line",
             mend="leave out --processes and --cluster, or run it without torchrun",
-        )
-
-
-def _check_task(data: Artifact) -> None:
-    """Raise KindError for examples of a task that nothing here learns from."""
-    task = data.card.figures.get("task", "supervised")
-    if task != "supervised":
-        raise KindError(
-            f"the examples {data.id} are for the task {task!r}, which tune does not learn from",
-            where="input 'data'",
-            mend="prepare questions with their answers, or plain text",
         )
 
 
