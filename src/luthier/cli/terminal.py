@@ -22,6 +22,8 @@ class Terminal:
         self._task: TaskID | None = None
         self._compared: list[event.Compared] = []
         self._shown: dict[str, int] = {}
+        self._is_making = False
+        """Between an artifact's name and its last line: what is said there stands below the name."""
 
     def __enter__(self) -> "Terminal":
         return self
@@ -38,6 +40,8 @@ class Terminal:
             self._end_bar()
         if not isinstance(told, event.Compared):
             self._table()
+        if isinstance(told, event.Started | event.Made):
+            self._is_making = isinstance(told, event.Started)
         show = SHOW.get(type(told))
         if show:
             show(self, told)
@@ -45,6 +49,10 @@ class Terminal:
     def line(self, text: str) -> None:
         """Write one line of markup."""
         self.console.print(text, soft_wrap=True)
+
+    def said(self, told: event.Said) -> None:
+        """Write what is said."""
+        self.line(("  " if self._is_making else "") + escape(told.text))
 
     def step(self, told: event.Step) -> None:
         """Show a step: in the live bar, or where there is no terminal as a line now and then."""
@@ -58,7 +66,8 @@ class Terminal:
 
     def progress(self, told: event.Progress) -> None:
         """Show how far a countable piece of work has come."""
-        text = f"{told.done:,}/{told.total:,} {told.unit}"
+        unit = "" if told.unit == told.what else f" {told.unit}"
+        text = f"{told.done:,}/{told.total:,}{unit}"
         if told.per_second is not None:
             is_bytes = told.unit == "bytes"
             text += f"  {told.per_second / 1e6:.1f} MB/s" if is_bytes else f"  {told.per_second:,.0f} {told.unit}/s"
@@ -135,7 +144,7 @@ SHOW: dict[type[Any], Callable[[Terminal, Any], None]] = {
         f"  {'[green]passed[/]' if e.passed else '[red]refused[/]'} {escape(e.rule)} [dim]{escape(e.value)}[/]"
     ),
     event.Warned: lambda t, e: t.line(f"  [yellow]warning:[/] {escape(e.what)} [dim]({escape(e.mend)})[/]"),
-    event.Said: lambda t, e: t.line(f"  {escape(e.text)}"),
+    event.Said: Terminal.said,
     event.Step: Terminal.step,
     event.Progress: Terminal.progress,
     event.Compared: Terminal.compared,

@@ -15,6 +15,7 @@ from luthier.learn.objective import Supervised, packed_loss, plain_loss
 from luthier.learn.packing import total_weight
 from luthier.model.attention import NAME as DOCUMENTS
 from luthier.model.compile import choose_compile, compile_layers, decompile_layers
+from luthier.model.gate import gate_lean, gate_plain
 from luthier.model.layers import checkpoint_layers, narrow_last, widen_last
 
 TOLERANCE = {torch.float32: 1e-4}
@@ -57,6 +58,9 @@ def supervised(
         tell(Chose("last layer", "learned places only" if narrow else "every place", why))
     compiled, why = _try_compiled(model, probe, ways) if packed else (False, "one example each is no shape to compile")
     tell(Chose("compile", "on" if compiled else "off", why))
+    if packed and not compiled:  # a compiler finds by itself what need not be kept
+        lean, why = _try_gates(model, probe)
+        tell(Chose("gates", "lean" if lean else "as they come", why))
     if ways.checkpoint:
         tell(Chose("activations", f"{checkpoint_layers(model)} layers computed twice", "learn.checkpoint_activations"))
     offload = ways.offload and model.device.type != "cpu"
@@ -100,6 +104,17 @@ def _try_narrow(model: Any, probe: Sequence[Tokens]) -> tuple[bool, str]:
     if not narrow_last(model):
         return False, "its layers are built in another way than norm, attention, norm, MLP"
     return _compared(model, probe, expected, same, lambda: widen_last(model))
+
+
+def _try_gates(model: Any, probe: Sequence[Tokens]) -> tuple[bool, str]:
+    def same() -> float:
+        with torch.no_grad():
+            return float(packed_loss(model, probe))
+
+    expected = same()
+    if not gate_lean(model):
+        return False, "no MLP is down(silu(gate) * up)"
+    return _compared(model, probe, expected, same, lambda: gate_plain(model))
 
 
 def _try_compiled(model: Any, probe: Sequence[Tokens], ways: Ways) -> tuple[bool, str]:

@@ -93,7 +93,7 @@ def tell_figures(gathered: Gathered, figures: Mapping[str, Any], tell: Tell) -> 
         tell(Counted("supervised tokens", figures["supervised"]))
     if "packing" in figures:
         found = figures["packing"]
-        padding = f"padding {found['padding_after']:.1%}, unpacked in batches of 8 {found['padding_before']:.1%}"
+        padding = f"padding {found['padding_after']:.1%} (in batches of 8, not packed: {found['padding_before']:.1%})"
         tell(
             Said(
                 f"packed into {found['rows']:,} row{'s' * (found['rows'] > 1)} of {found['tokens']:,} tokens: {padding}"

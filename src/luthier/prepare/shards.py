@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from luthier.artifact.atomic import no_room
 from luthier.artifact.tokens import Tokens
 
 Ints = npt.NDArray[np.int64]
@@ -58,13 +59,13 @@ class Shard:
 
 
 def write_shard(path: Path, rows: Sequence[Rendered]) -> None:
-    """Write a batch's rows."""
+    """Write a batch's rows. Raises RoomError if the disk is full."""
     sides = [[row.tokens for row in rows], [row.rejected for row in rows]]
     weighted = any(tokens.weight is not None for side in sides for tokens in side)
     sizes = [(len(row.line), len(row.tokens.ids), len(row.rejected.ids)) for row in rows]
     lengths = np.array(sizes, np.int64).reshape(-1, 3)
     head = np.array([len(rows), *lengths.sum(axis=0), weighted, 0], np.int64)
-    with path.open("wb") as file:
+    with no_room(path), path.open("wb") as file:
         file.write(head.tobytes())
         file.write(lengths.tobytes())
         file.write(b"".join(row.line for row in rows))

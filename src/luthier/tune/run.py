@@ -5,17 +5,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from luthier.artifact.order import Order
-from luthier.artifact.store import Artifact, Store, check_kind
-from luthier.errors import KindError, SpecError, StoreError
+from luthier.artifact.store import Artifact, Store
+from luthier.errors import SpecError, StoreError
 from luthier.event import Chose, Tell
-from luthier.model.machine import Choice, choose_device, choose_dtype
 from luthier.tune.job import Job, Place, torchrun_place, work_on
 from luthier.tune.launch import run_workers
+from luthier.tune.ordering import ordered
 from luthier.tune.spec import TuneSpec
 from luthier.tune.torchrun import lead
 
-VERSION = 1
+VERSION = 2
 
 Start = Literal["newest", "checkpoint", "fresh"]
 """Go on from the newest checkpoint if there is one; insist on one; or throw old ones away."""
@@ -43,7 +42,7 @@ def tune(
     after Ctrl-C (the state is saved); ToolError if a process is killed.
     """
     place = torchrun_place()
-    order, device, dtype = ordered(spec, model, data)
+    order, device, dtype = ordered(spec, model, data, VERSION)
     _check_launch(processes, cluster, place)
     checkpoints = store.work / order.id / "checkpoints"
     ran: list[bool] = []
@@ -83,26 +82,6 @@ def _launch(
     if processes > 1 or spec.learn.shard != "none":
         return run_workers(job, processes, tell)
     return work_on(job, Place(0, 1, 0), None, tell)
-
-
-def ordered(spec: TuneSpec, model: Artifact, data: Artifact) -> tuple[Order, Choice, Choice]:
-    """Give the order of a run, its device and its number format; raise for inputs that do not fit each other."""
-    check_kind(model, "model", "model")
-    check_kind(data, "examples", "data")
-    prepared_for = data.order.inputs.get("model")
-    if prepared_for != model.id:
-        raise KindError(
-            f"the examples {data.id} were prepared for {prepared_for}, not for {model.id}",
-            where="input 'data'",
-            mend=f"prepare them for this model: luthier prepare --model {model.id} ...",
-        )
-    device = Choice(spec.device, "the spec says so") if spec.device != "auto" else choose_device()
-    dtype = Choice(spec.dtype, "the spec says so") if spec.dtype != "auto" else choose_dtype(device.value)
-    choices = {"device": device.value, "dtype": dtype.value}
-    order = Order(
-        "adapter", "tune", VERSION, spec.model_dump(mode="json"), {"model": model.id, "data": data.id}, choices
-    )
-    return order, device, dtype
 
 
 def _check_launch(processes: int, cluster: str | None, place: Place | None) -> None:

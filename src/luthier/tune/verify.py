@@ -22,7 +22,8 @@ from luthier.errors import Stopped, StoreError, ToolError
 from luthier.event import Event, Said, Step, Tell
 from luthier.tune.job import Job
 from luthier.tune.launch import run_workers
-from luthier.tune.run import ordered
+from luthier.tune.ordering import ordered
+from luthier.tune.run import VERSION
 from luthier.tune.spec import TuneSpec
 
 STEPS = 12
@@ -81,7 +82,7 @@ def verify_resume(
 
     Nothing is made and nothing is left. Raises StoreError for a run of a single step, ToolError if a run fails.
     """
-    order, device, dtype = ordered(spec, model, data)
+    order, device, dtype = ordered(spec, model, data, VERSION)
     place = store.work / f"verify-{order.id}-{os.getpid()}"
     often = spec.checkpoint.model_copy(update={"every_steps": max(1, steps // 4), "keep": 2})
     short = spec.model_copy(update={"checkpoint": often, "track": ()})
