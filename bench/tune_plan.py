@@ -82,7 +82,7 @@ def _child(arguments: list[str]) -> str:
         [sys.executable, __file__, *arguments], capture_output=True, text=True, check=False, timeout=600
     )
     if done.returncode:
-        raise SystemExit(done.stderr)
+        raise SystemExit(f"the run ended with status {done.returncode}: {done.stderr}")
     return done.stdout.strip().splitlines()[-1]
 
 

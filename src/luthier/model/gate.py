@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
+from transformers.activations import ACT2FN
 
 from luthier.model.layers import decoder_layers, exchange, restore
 
@@ -27,7 +28,7 @@ class _Gated(torch.autograd.Function):
 
 def gate_lean(model: Any) -> int:
     """Exchange the forward pass of each MLP that is down(silu(gate(x)) * up(x)). Gives how many there are."""
-    found = [layer.mlp for layer in decoder_layers(model) if _is_gated(getattr(layer, "mlp", None))]
+    found: list[Any] = [layer.mlp for layer in decoder_layers(model) if _is_gated(getattr(layer, "mlp", None))]
     for mlp in found:
         exchange(mlp, _forward(mlp))
     return len(found)
@@ -36,15 +37,16 @@ def gate_lean(model: Any) -> int:
 def gate_plain(model: Any) -> None:
     """Undo `gate_lean`."""
     for layer in decoder_layers(model):
-        if isinstance(getattr(layer, "mlp", None), nn.Module):
-            restore(layer.mlp)
+        mlp = getattr(layer, "mlp", None)
+        if isinstance(mlp, nn.Module):
+            restore(mlp)
 
 
 def _is_gated(mlp: Any) -> bool:
     return (
         isinstance(mlp, nn.Module)
         and {name for name, _ in mlp.named_children()} == PARTS
-        and isinstance(mlp.act_fn, nn.SiLU)
+        and type(mlp.act_fn) is type(ACT2FN["silu"])
     )
 
 
