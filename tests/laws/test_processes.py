@@ -25,7 +25,7 @@ from luthier.tune.run import tune
 from luthier.tune.spec import TuneSpec
 from luthier.tune.verify import verify_resume
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.journey]  # five minutes: most of it is starting processes
 
 SETTINGS = [
     "adapter.r=4",
