@@ -11,7 +11,7 @@ from rich.console import Console
 
 from luthier.artifact.example import Message
 from luthier.cli.chat import chat, compare, read_line
-from luthier.engine.ports import Answer, Piece, Prompt, Sampling
+from luthier.engine.ports import ALWAYS_TAKEN, Answer, Piece, Prompt, Sampling
 from luthier.errors import DataError
 from luthier.event import Tell
 
@@ -23,6 +23,10 @@ class Echo:
     name: str = "echo"
     heard: list[tuple[Message | int, ...]] = field(default_factory=list)
     trouble: dict[str, BaseException] = field(default_factory=dict)
+
+    @property
+    def takes(self) -> frozenset[str]:
+        return ALWAYS_TAKEN
 
     @property
     def defaults(self) -> Mapping[str, Any]:

@@ -12,7 +12,7 @@ from luthier.artifact.example import Example, Message, write_examples
 from luthier.artifact.order import Kind, Order
 from luthier.artifact.store import Artifact, Store
 from luthier.artifact.tokens import Tokens, write_tokens
-from luthier.engine.ports import Answer, Piece, Prompt, Sampling
+from luthier.engine.ports import ALWAYS_TAKEN, Answer, Piece, Prompt, Sampling
 from luthier.event import Progress, Tell, hush
 
 
@@ -29,6 +29,10 @@ class FakeModel:
     @property
     def name(self) -> str:
         return "fake"
+
+    @property
+    def takes(self) -> frozenset[str]:
+        return ALWAYS_TAKEN
 
     @property
     def defaults(self) -> Mapping[str, Any]:

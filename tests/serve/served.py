@@ -10,7 +10,7 @@ from typing import Any
 
 import uvicorn
 
-from luthier.engine.ports import Answer, ChatModel, Piece, Prompt, Sampling
+from luthier.engine.ports import ALWAYS_TAKEN, Answer, ChatModel, Piece, Prompt, Sampling
 from luthier.event import Tell, hush
 from luthier.serve.app import build_app
 from luthier.serve.spec import ServeSpec
@@ -30,6 +30,10 @@ class Script:
     asked: list[tuple[Prompt, Sampling]] = field(default_factory=list)
     at_once: int = 0
     most_at_once: int = 0
+
+    @property
+    def takes(self) -> frozenset[str]:
+        return ALWAYS_TAKEN
 
     @property
     def defaults(self) -> Mapping[str, Any]:

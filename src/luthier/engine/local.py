@@ -13,7 +13,7 @@ from luthier.artifact.example import Conversation
 from luthier.artifact.tokens import Tokens
 from luthier.engine.decode import Row, decode
 from luthier.engine.draw import Draw, read_defaults, settle
-from luthier.engine.ports import CONTEXT, Answer, Piece, Prompt, Sampling
+from luthier.engine.ports import ALWAYS_TAKEN, CONTEXT, Answer, Piece, Prompt, Sampling, check_takes
 from luthier.engine.score import log_likelihoods
 from luthier.engine.speaker import Speaker
 from luthier.errors import DataError
@@ -52,6 +52,11 @@ class LocalModel:
     def defaults(self) -> Mapping[str, Any]:
         """What the model's generation_config.json asks for: temperature, top_p, top_k, repetition_penalty."""
         return self._draw.plain()
+
+    @property
+    def takes(self) -> frozenset[str]:
+        """What it heeds of a request's wishes."""
+        return ALWAYS_TAKEN
 
     @property
     def context(self) -> int:
@@ -113,6 +118,7 @@ class LocalModel:
         return scores
 
     def _row(self, prompt: Prompt, sampling: Sampling, where: str) -> Row:
+        check_takes(self, sampling)
         draw = settle(sampling, self._draw)
         ids = self._ids(prompt)
         self._check(ids, 1, where)

@@ -4,7 +4,7 @@ A knowledge base that answers, and an agent that acts, are `ChatModel`s too.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from luthier.artifact.example import Conversation, Message
 from luthier.artifact.tokens import Tokens
+from luthier.errors import DataError
 from luthier.event import Tell
 
 Prompt = tuple[Message, ...] | Conversation | str | tuple[int, ...]
@@ -39,6 +40,33 @@ class Sampling:
     """Texts that end the answer; they are not part of it."""
     seed: int | None = None
     """Makes a drawn answer repeatable."""
+    min_tokens: int = 0
+    """No end before so many new tokens."""
+    repetition_penalty: float | None = None
+    """Divides the logits of tokens seen before, prompt included (arXiv:1909.05858); 1: none."""
+    presence_penalty: float = 0.0
+    """Taken off the logit of every token that was said before."""
+    frequency_penalty: float = 0.0
+    """Taken off the logit of every token, times how often it was said before."""
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    """(token id, what is added to its logit)."""
+    top_logprobs: int | None = None
+    """How many of the likeliest tokens are told at each place beside the chosen one; None: no log-probabilities."""
+    json_schema: str | None = None
+    """A JSON Schema as JSON text: the answer is a value that it allows, and nothing else. `{}`: any JSON value."""
+    max_seconds: float | None = None
+    """An answer that takes longer ends there, as one that is cut off."""
+
+
+@dataclass(frozen=True)
+class Likely:
+    """How likely tokens were at one place of an answer: natural logarithms, after penalties, before temperature."""
+
+    token_id: int
+    """The token that was said."""
+    logprob: float
+    top: tuple[tuple[int, float], ...] = ()
+    """(token id, log-probability) of the likeliest, the likeliest first."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +77,10 @@ class Answer:
     token_ids: tuple[int, ...]
     prompt_ids: tuple[int, ...]
     finish: Finish
+    logprobs: tuple[Likely, ...] = ()
+    """One for each new token, where they were asked for."""
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """What else belongs to the answer, as plain JSON: a knowledge base's sources, an agent's steps."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +93,8 @@ class Piece:
     """The tokens said since the piece before this one (a text may wait for the rest of its character)."""
     prompt_ids: tuple[int, ...] = ()
     """The prompt's tokens, on the first piece, where the engine knows them before the answer is whole."""
+    logprobs: tuple[Likely, ...] = ()
+    """Those of `token_ids`, where they were asked for."""
 
 
 @runtime_checkable
@@ -75,10 +109,15 @@ class ChatModel(Protocol):
     def defaults(self) -> Mapping[str, Any]:
         """What sampling uses where a request says nothing, to be told to the user."""
 
+    @property
+    def takes(self) -> frozenset[str]:
+        """The names of Sampling's fields it heeds; a wish for another is refused, never left out in silence."""
+
     def answer(self, prompts: Sequence[Prompt], sampling: Sampling, tell: Tell) -> list[Answer]:
         """Answer many prompts, batched as the engine likes best; answers come in the prompts' order.
 
-        Raises DataError for a prompt that does not fit the context or holds ids outside the vocabulary.
+        Raises DataError for a prompt that does not fit the context or holds ids outside the vocabulary, and for a
+        wish that is not among `takes`.
         """
 
     def stream(self, prompt: Prompt, sampling: Sampling, cancelled: Callable[[], bool]) -> Iterator[Piece]:
@@ -95,3 +134,44 @@ class Scorer(Protocol):
 
 class LocalChatModel(ChatModel, Scorer, Protocol):
     """A model in this process: it answers and can be scored."""
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """Anything that turns texts into vectors."""
+
+    @property
+    def name(self) -> str:
+        """What it is called: the model and its revision, so that equal names give equal vectors."""
+
+    @property
+    def width(self) -> int:
+        """Numbers in a vector."""
+
+    @property
+    def most_tokens(self) -> int:
+        """The longest text it reads, in its own tokens; what is longer is cut off."""
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Give how many of its own tokens each text has, uncut."""
+
+    def embed(self, texts: Sequence[str], role: Literal["query", "passage"], tell: Tell) -> npt.NDArray[np.float32]:
+        """Give a vector of length 1 for each text, shape (texts, width); `role` says what the text is for."""
+
+
+ALWAYS_TAKEN = frozenset({"max_tokens", "temperature", "top_p", "top_k", "stop", "seed"})
+"""What every engine heeds."""
+
+
+def check_takes(model: ChatModel, sampling: Sampling) -> None:
+    """Raise DataError if a request wishes for what the model does not heed."""
+    plain = Sampling()
+    for wish in fields(Sampling):
+        value = getattr(sampling, wish.name)
+        if value != getattr(plain, wish.name) and wish.name not in model.takes:
+            raise DataError(
+                f"{wish.name} is {value!r}, which the engine of {model.name!r} does not know",
+                where=f"key {wish.name}",
+                mend=f"leave it out, or serve the model by an engine that has it; this one has: "
+                f"{', '.join(sorted(model.takes))}",
+            )

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from luthier.artifact.example import Conversation, Message, plain
-from luthier.engine.ports import Answer, Finish, Piece, Prompt, Sampling
+from luthier.engine.ports import ALWAYS_TAKEN, Answer, Finish, Piece, Prompt, Sampling, check_takes
 from luthier.errors import ServeError
 from luthier.event import Progress, Tell, hush
 
@@ -69,6 +69,11 @@ class RemoteModel:
         """Nothing is known: where a request says nothing, the server decides."""
         return {}
 
+    @property
+    def takes(self) -> frozenset[str]:
+        """What is handed on to the server, which may refuse it."""
+        return ALWAYS_TAKEN
+
     def _first_name(self) -> str:
         with self._sent("GET", "models", None) as response:
             cards = _json(response, self.url).get("data")
@@ -109,6 +114,7 @@ class RemoteModel:
         return said.answer()
 
     def _request(self, prompt: Prompt, sampling: Sampling) -> tuple[str, dict[str, Any]]:
+        check_takes(self, sampling)
         wishes = {
             "model": self._name,
             "max_tokens": sampling.max_tokens,
