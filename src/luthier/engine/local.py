@@ -20,6 +20,7 @@ from luthier.errors import DataError
 from luthier.event import Chose, Progress, Tell, Warned, hush
 from luthier.model.load import load_adapted, load_causal
 from luthier.model.machine import choose_device, choose_dtype
+from luthier.model.spell import spell
 from luthier.model.template import Template, open_template
 
 ROWS_PER_BATCH = 32
@@ -62,6 +63,19 @@ class LocalModel:
     def context(self) -> int:
         """The longest sequence it takes, in tokens."""
         return self.template.context
+
+    @property
+    def vocabulary(self) -> int:
+        """How many token ids there are."""
+        return self._vocabulary
+
+    def encode(self, prompt: Prompt) -> tuple[int, ...]:
+        """Give the ids a prompt is fed as. Raises DataError if the template refuses the messages."""
+        return tuple(self._ids(prompt))
+
+    def spell(self, token_ids: Sequence[int]) -> list[bytes]:
+        """Give each token's own bytes."""
+        return spell(self.template.tokenizer, token_ids)
 
     def answer(self, prompts: Sequence[Prompt], sampling: Sampling, tell: Tell = hush) -> list[Answer]:
         """Answer many prompts in batches of about the same length; answers come in the prompts' order.

@@ -137,6 +137,50 @@ class LocalChatModel(ChatModel, Scorer, Protocol):
 
 
 @runtime_checkable
+class Concurrent(Protocol):
+    """A model that answers several streams at the same time; without this, `stream` is asked one at a time."""
+
+    @property
+    def at_once(self) -> int:
+        """How many streams it takes at the same time, each in a thread of its own."""
+
+
+@runtime_checkable
+class Spelled(Protocol):
+    """A model whose tokens are known here: prompts are counted and checked before it is asked."""
+
+    @property
+    def context(self) -> int:
+        """The longest sequence it takes, prompt and answer together, in tokens."""
+
+    @property
+    def vocabulary(self) -> int:
+        """How many token ids there are: 0 to this less one."""
+
+    def encode(self, prompt: Prompt) -> tuple[int, ...]:
+        """Give the ids a prompt is fed as; what is ids already comes back as it is. Raises as `stream` does."""
+
+    def spell(self, token_ids: Sequence[int]) -> list[bytes]:
+        """Give each token's own bytes, special tokens as they are written."""
+
+
+@runtime_checkable
+class Watched(Protocol):
+    """A model whose engine may die or get stuck, as a process or a server does."""
+
+    def ailing(self) -> str:
+        """Give why it cannot answer just now, '' while it can. Returns at once and asks no token of it."""
+
+
+@runtime_checkable
+class Closing(Protocol):
+    """A model that holds what must be given back (a process, a connection); called once, after its last answer."""
+
+    def close(self) -> None:
+        """Give it back."""
+
+
+@runtime_checkable
 class Embedder(Protocol):
     """Anything that turns texts into vectors."""
 
@@ -157,6 +201,11 @@ class Embedder(Protocol):
 
     def embed(self, texts: Sequence[str], role: Literal["query", "passage"], tell: Tell) -> npt.NDArray[np.float32]:
         """Give a vector of length 1 for each text, shape (texts, width); `role` says what the text is for."""
+
+
+def streams_at_once(model: ChatModel) -> int:
+    """Give how many streams a model takes at the same time."""
+    return max(1, model.at_once) if isinstance(model, Concurrent) else 1
 
 
 ALWAYS_TAKEN = frozenset({"max_tokens", "temperature", "top_p", "top_k", "stop", "seed"})

@@ -74,6 +74,11 @@ class RemoteModel:
         """What is handed on to the server, which may refuse it."""
         return ALWAYS_TAKEN
 
+    @property
+    def at_once(self) -> int:
+        """How many requests it is asked at the same time."""
+        return self._at_once
+
     def _first_name(self) -> str:
         with self._sent("GET", "models", None) as response:
             cards = _json(response, self.url).get("data")
