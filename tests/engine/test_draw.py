@@ -6,21 +6,18 @@ from pathlib import Path
 import pytest
 import torch
 from transformers import (
-    RepetitionPenaltyLogitsProcessor,
     TemperatureLogitsWarper,
     TopKLogitsWarper,
     TopPLogitsWarper,
 )
 
-from luthier.engine.draw import Draw, choose, likelihoods, read_defaults, settle
+from luthier.engine.draw import Draw, likelihoods, pick, read_defaults, settle
 from luthier.engine.ports import Sampling
 from luthier.errors import DataError, ModelError
 
 LOGITS = torch.randn(3, 50, generator=torch.Generator().manual_seed(1)) * 3
 
-
-def generators(seed: int, count: int = 3) -> list[torch.Generator]:
-    return [torch.Generator().manual_seed(seed) for _ in range(count)]
+VOCABULARY = 50
 
 
 @pytest.mark.parametrize("draw", [Draw(0.7), Draw(1.5, top_k=5), Draw(1.0, top_p=0.8), Draw(0.9, 0.6, 20)], ids=str)
@@ -35,30 +32,16 @@ def test_likelihoods_are_those_of_transformers(draw: Draw) -> None:
     assert torch.allclose(ours / ours.sum(), scores[0].softmax(-1), atol=1e-6)
 
 
-def test_the_repetition_penalty_is_that_of_transformers() -> None:
-    seen = [int(LOGITS[0].argmax()), 7, 7]
-    scores = RepetitionPenaltyLogitsProcessor(5.0)(torch.tensor([seen]), LOGITS[:1].clone())
-    assert choose(LOGITS[:1], [Draw(repetition_penalty=5.0)], [seen], generators(0, 1)) == [int(scores.argmax())]
-    assert int(scores.argmax()) != int(LOGITS[0].argmax())
-
-
 def test_temperature_0_takes_the_likeliest() -> None:
-    assert choose(LOGITS, [Draw()] * 3, [()] * 3, generators(0)) == LOGITS.argmax(-1).tolist()
+    found = [pick(logits_V, Draw(), torch.Generator()) for logits_V in LOGITS]
+    assert found == LOGITS.argmax(-1).tolist()
 
 
 def test_draws_follow_the_likelihoods() -> None:
-    rows = LOGITS[:1].expand(4000, -1)
-    one = [torch.Generator().manual_seed(5)] * 4000  # one stream of numbers for all rows
-    drawn = torch.tensor(choose(rows, [Draw(1.0, top_k=4)] * 4000, [()] * 4000, one))
-    share = torch.bincount(drawn, minlength=50) / 4000
+    generator = torch.Generator().manual_seed(5)
+    drawn = torch.tensor([pick(LOGITS[0], Draw(1.0, top_k=4), generator) for _ in range(4000)])
+    share = torch.bincount(drawn, minlength=VOCABULARY) / 4000
     assert torch.allclose(share, likelihoods(LOGITS[0], Draw(1.0, top_k=4)), atol=0.03)
-
-
-def test_a_row_draws_the_same_whoever_is_beside_it() -> None:
-    hot = Draw(2.0)
-    together = choose(LOGITS, [hot] * 3, [()] * 3, generators(9))
-    alone = [choose(LOGITS[i : i + 1], [hot], [()], generators(9, 1))[0] for i in range(3)]
-    assert together == alone
 
 
 def write(folder: Path, **said: object) -> Path:
@@ -91,8 +74,15 @@ def test_a_file_that_cannot_be_used_is_refused(tmp_path: Path, text: str) -> Non
 
 
 def test_a_request_comes_before_the_defaults() -> None:
-    assert settle(Sampling(temperature=0.0), Draw(0.7, 0.8, 20, 1.1)) == Draw(0.0, 0.8, 20, 1.1)
-    assert settle(Sampling(temperature=1.0, top_p=0.5, top_k=0), Draw(0.7, 0.8, 20)) == Draw(1.0, 0.5, 0)
+    assert settle(Sampling(temperature=0.0), Draw(0.7, 0.8, 20, 1.1), VOCABULARY) == Draw(0.0, 0.8, 20, 1.1)
+    wishes = Sampling(temperature=1.0, top_p=0.5, top_k=0, repetition_penalty=1.0, min_tokens=2)
+    assert settle(wishes, Draw(0.7, 0.8, 20, 1.2, min_tokens=4), VOCABULARY) == Draw(1.0, 0.5, 0, min_tokens=2)
+
+
+def test_the_least_length_of_the_file_gives_way_to_the_most_of_the_request(tmp_path: Path) -> None:
+    defaults, lacking = read_defaults(write(tmp_path, min_new_tokens=9))
+    assert (defaults, lacking) == (Draw(min_tokens=9), {})
+    assert settle(Sampling(max_tokens=4), defaults, VOCABULARY).min_tokens == 4
 
 
 @pytest.mark.parametrize(
@@ -106,11 +96,21 @@ def test_a_request_comes_before_the_defaults() -> None:
         (Sampling(top_k=-1), "top_k", "0 (all) or more"),
         (Sampling(max_tokens=0), "max_tokens", "1 or more"),
         (Sampling(stop=("",)), "stop", "not empty"),
+        (Sampling(repetition_penalty=0.0), "repetition_penalty", "more than 0"),
+        (Sampling(presence_penalty=float("nan")), "presence_penalty", "a number"),
+        (Sampling(frequency_penalty=float("inf")), "frequency_penalty", "a number"),
+        (Sampling(logit_bias=((3, 1.0), (50, 1.0))), "logit_bias", "from 0 to 49"),
+        (Sampling(logit_bias=((3, float("nan")),)), "logit_bias", "numbers"),
+        (Sampling(max_tokens=3, min_tokens=4), "min_tokens", "up to max_tokens"),
+        (Sampling(min_tokens=-1), "min_tokens", "0 up"),
+        (Sampling(top_logprobs=-1), "top_logprobs", "0 or more"),
+        (Sampling(max_seconds=0.0), "max_seconds", "more than 0"),
+        (Sampling(max_seconds=float("nan")), "max_seconds", "more than 0"),
     ],
     ids=str,
 )
 def test_a_wish_out_of_range_is_refused(sampling: Sampling, key: str, mend: str) -> None:
     with pytest.raises(DataError) as caught:
-        settle(sampling, Draw())
+        settle(sampling, Draw(), VOCABULARY)
     assert caught.value.where == f"key {key}"
     assert mend in caught.value.mend

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -182,3 +183,61 @@ def test_what_is_chosen_and_what_is_left_out_is_told(tiny_model: Artifact, tmp_p
 def test_nothing_asked_is_nothing_answered(model: LocalModel) -> None:
     assert model.answer([], GREEDY, hush) == []
     assert model.score([], hush) == []
+
+
+def test_every_wish_of_the_port_is_heeded(model: LocalModel) -> None:
+    assert model.takes == {wish.name for wish in fields(Sampling)}
+
+
+def test_penalised_answers_are_those_of_transformers_generate(model: LocalModel, tiny_model: Artifact) -> None:
+    theirs = AutoModelForCausalLM.from_pretrained(tiny_model.folder, dtype=torch.float32).eval()
+    [plain] = model.answer(PROMPTS[:1], GREEDY)
+    barred = plain.token_ids[0]
+    wishes = replace(GREEDY, repetition_penalty=1.3, logit_bias=((barred, -100.0),), min_tokens=24)
+    [answer] = model.answer(PROMPTS[:1], wishes)
+    ids = torch.tensor([answer.prompt_ids])
+    made = theirs.generate(
+        ids,
+        attention_mask=torch.ones_like(ids),
+        max_new_tokens=24,
+        min_new_tokens=24,
+        do_sample=False,
+        repetition_penalty=1.3,
+        sequence_bias=[[[barred], -100.0]],
+    )
+    assert list(answer.token_ids) == made[0, ids.shape[1] :].tolist()
+    assert barred not in answer.token_ids
+
+
+def test_log_probabilities_are_those_a_forward_pass_gives(model: LocalModel) -> None:
+    [answer] = model.answer(PROMPTS[:1], replace(GREEDY, top_logprobs=4))
+    ids = torch.tensor([[*answer.prompt_ids, *answer.token_ids]])
+    with torch.inference_mode():
+        truth_TV = model.model(input_ids=ids).logits[0, len(answer.prompt_ids) - 1 : -1].log_softmax(-1)
+    assert [one.token_id for one in answer.logprobs] == list(answer.token_ids)
+    for one, truth_V in zip(answer.logprobs, truth_TV, strict=True):
+        best = truth_V.topk(4)
+        assert [token_id for token_id, _ in one.top] == best.indices.tolist()
+        assert torch.allclose(torch.tensor([value for _, value in one.top]), best.values, atol=1e-4)
+        assert one.logprob == one.top[0][1]
+    pieces = list(model.stream(PROMPTS[0], replace(GREEDY, top_logprobs=4), lambda: False))
+    assert sum((piece.logprobs for piece in pieces), ()) == pieces[-1].answer.logprobs  # type: ignore[union-attr]
+    assert model.answer(PROMPTS[:1], GREEDY)[0].logprobs == ()
+
+
+def test_no_end_comes_early(model: LocalModel, tmp_path: Path) -> None:
+    [whole] = model.answer(PROMPTS[:1], GREEDY)
+    early = stopping_early(model, tmp_path, [whole.token_ids[2]])
+    [cut] = early.answer(PROMPTS[:1], GREEDY)
+    [longer] = early.answer(PROMPTS[:1], replace(GREEDY, min_tokens=10))
+    assert len(cut.token_ids) <= 3 < 10 <= len(longer.token_ids)
+    stop = whole.text[:3]
+    [text] = model.answer(PROMPTS[:1], replace(GREEDY, min_tokens=24, stop=(stop,)))
+    assert text.text == whole.text
+    assert model.answer(PROMPTS[:1], replace(GREEDY, stop=(stop,)))[0].text == ""
+
+
+def test_an_answer_that_takes_too_long_is_cut_off(model: LocalModel) -> None:
+    [answer] = model.answer(PROMPTS[:1], Sampling(max_tokens=400, temperature=0, max_seconds=0.02, min_tokens=400))
+    assert answer.finish == "length"
+    assert 1 <= len(answer.token_ids) < 400

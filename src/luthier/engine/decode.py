@@ -4,6 +4,7 @@ Letters: B rows, T tokens, V vocabulary.
 """
 
 import inspect
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,8 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from luthier.engine.draw import Draw, choose
-from luthier.engine.ports import Answer, Finish
+from luthier.engine.constrain import Grammar
+from luthier.engine.draw import Draw, pick
+from luthier.engine.logits import adjust, likely, without
+from luthier.engine.ports import Answer, Finish, Likely
 from luthier.engine.speaker import Speaker
 
 
@@ -26,16 +29,46 @@ class Row:
     draw: Draw
     generator: torch.Generator
     speaker: Speaker
+    grammar: Grammar | None = None
+    """What the answer may be; None: anything."""
+    top: int | None = None
+    """How many of the likeliest tokens are told at each place; None: no log-probabilities."""
+    most_seconds: float | None = None
+    """The answer ends once its making has taken so long; None: whenever it ends."""
     token_ids: list[int] = field(default_factory=list)
+    logprobs: list[Likely] = field(default_factory=list)
     finish: Finish | None = None
 
-    def take(self, token_id: int, stop_ids: frozenset[int]) -> str:
-        """Add a token. Gives the text that became certain, and sets `finish` if this was the last token."""
+    @property
+    def is_plain(self) -> bool:
+        """Whether the likeliest token of the model's own logits is next, and nothing is told of the others."""
+        return self.draw.is_plain and self.grammar is None and self.top is None
+
+    def choose(self, logits_V: Tensor, stop_ids: frozenset[int]) -> int:
+        """Give the next token, and remember how likely it was where that is to be told."""
+        logits_V = adjust(logits_V.float().cpu(), self.draw, self.prompt_ids, self.token_ids)
+        if self.grammar is not None:
+            logits_V = self.grammar.mask(logits_V)
+        if len(self.token_ids) < self.draw.min_tokens:
+            logits_V = without(logits_V, stop_ids)
+        token_id = pick(logits_V, self.draw, self.generator)
+        if self.top is not None:
+            self.logprobs.append(likely(logits_V, token_id, self.top))
+        return token_id
+
+    def take(self, token_id: int, stop_ids: frozenset[int], seconds: float = 0.0) -> str:
+        """Add a token, made `seconds` after the first step began.
+
+        Gives the text that became certain, and sets `finish` if this was the last token.
+        """
         self.token_ids.append(token_id)
-        fresh = "" if token_id in stop_ids else self.speaker.hear(token_id)
-        if token_id in stop_ids or self.speaker.stopped:
+        early = len(self.token_ids) < self.draw.min_tokens
+        is_end = token_id in stop_ids
+        fresh = "" if is_end else self.speaker.hear(token_id, heeds_stop=not early)
+        is_whole = self.grammar is not None and self.grammar.take(token_id)
+        if is_end or is_whole or self.speaker.stopped:
             self.finish = "stop"
-        elif len(self.token_ids) >= self.limit:
+        elif len(self.token_ids) >= self.limit or (self.most_seconds is not None and seconds >= self.most_seconds):
             self.finish = "length"
         if self.finish:
             fresh += self.speaker.finish()
@@ -45,7 +78,8 @@ class Row:
 
     def answer(self) -> Answer:
         """Give the answer as far as it has come."""
-        return Answer(self.speaker.text, tuple(self.token_ids), self.prompt_ids, self.finish or "length")
+        ids, finish = tuple(self.token_ids), self.finish or "length"
+        return Answer(self.speaker.text, ids, self.prompt_ids, finish, tuple(self.logprobs))
 
 
 def decode(
@@ -57,12 +91,16 @@ def decode(
     leave the batch. Prompts are padded on the left, so that all rows add their next token at the same place.
     """
     live = list(rows)
+    begun = time.monotonic()
     batch = _Batch(model, [row.prompt_ids for row in live])
     while live and not cancelled():
         logits_BV = batch.forward()
-        seen = [(*row.prompt_ids, *row.token_ids) if row.draw.repetition_penalty != 1 else () for row in live]
-        ids = choose(logits_BV, [row.draw for row in live], seen, [row.generator for row in live])
-        yield [(row, row.take(token_id, stop_ids)) for row, token_id in zip(live, ids, strict=True)]
+        ids: list[int] = logits_BV.argmax(dim=-1).tolist()
+        for index, row in enumerate(live):
+            if not row.is_plain:
+                ids[index] = row.choose(logits_BV[index], stop_ids)
+        seconds = time.monotonic() - begun
+        yield [(row, row.take(token_id, stop_ids, seconds)) for row, token_id in zip(live, ids, strict=True)]
         kept = [index for index, row in enumerate(live) if row.finish is None]
         batch.go_on([ids[index] for index in kept], kept)
         live = [live[index] for index in kept]

@@ -1,11 +1,12 @@
-"""How the next token is drawn. Letters: B rows, V vocabulary.
+"""How the next token is drawn. Letters: V vocabulary.
 
-Order of the steps as in transformers: repetition penalty, temperature, top-k, top-p.
+Order of the steps as in transformers: what changes the logits (`logits.py`), temperature, top-k, top-p.
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,6 @@ NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "exponential_decay_length_penalty": (None,),
     "forced_bos_token_id": (None,),
     "guidance_scale": (None, 1, 1.0),
-    "min_new_tokens": (None, 0),
     "min_p": (None, 0, 0.0),
     "no_repeat_ngram_size": (None, 0),
     "num_beams": (None, 1),
@@ -50,10 +50,25 @@ class Draw:
 
     Source: Keskar et al. 2019, arXiv:1909.05858.
     """
+    min_tokens: int = 0
+    """No end before so many new tokens."""
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    logit_bias: tuple[tuple[int, float], ...] = ()
 
     def plain(self) -> dict[str, float]:
-        """Give it as plain data."""
-        return asdict(self)
+        """Give what a model's own file may set as plain data; what changes nothing unless asked for is left out."""
+        found = {name: getattr(self, name) for name in ("temperature", "top_p", "top_k", "repetition_penalty")}
+        return found | ({"min_tokens": self.min_tokens} if self.min_tokens else {})
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the likeliest token of the model's own logits is the one."""
+        return (
+            self.temperature == 0
+            and self.repetition_penalty == 1
+            and not (self.min_tokens or self.presence_penalty or self.frequency_penalty or self.logit_bias)
+        )
 
 
 def read_defaults(folder: Path) -> tuple[Draw, dict[str, Any]]:
@@ -72,6 +87,7 @@ def read_defaults(folder: Path) -> tuple[Draw, dict[str, Any]]:
             top_p=float(said.get("top_p") or 1.0),
             top_k=int(said.get("top_k") or 0),
             repetition_penalty=float(said.get("repetition_penalty") or 1.0),
+            min_tokens=int(said.get("min_new_tokens") or 0),
         )
     except (ValueError, TypeError, AttributeError) as error:
         raise ModelError(
@@ -82,49 +98,51 @@ def read_defaults(folder: Path) -> tuple[Draw, dict[str, Any]]:
     return draw, {key: said[key] for key, neutral in NEUTRAL.items() if said.get(key) not in neutral}
 
 
-def settle(sampling: Sampling, defaults: Draw) -> Draw:
+def settle(sampling: Sampling, defaults: Draw, vocabulary: int) -> Draw:
     """Give how a request is drawn: its own wishes, the defaults where it has none. Raises DataError out of range."""
+    penalty = sampling.repetition_penalty
     draw = Draw(
         temperature=defaults.temperature if sampling.temperature is None else sampling.temperature,
         top_p=defaults.top_p if sampling.top_p is None else sampling.top_p,
         top_k=defaults.top_k if sampling.top_k is None else sampling.top_k,
-        repetition_penalty=defaults.repetition_penalty,
+        repetition_penalty=defaults.repetition_penalty if penalty is None else penalty,
+        min_tokens=sampling.min_tokens or min(defaults.min_tokens, sampling.max_tokens or defaults.min_tokens),
+        presence_penalty=sampling.presence_penalty,
+        frequency_penalty=sampling.frequency_penalty,
+        logit_bias=sampling.logit_bias,
     )
+    check_wishes(sampling, draw, vocabulary)
+    return draw
+
+
+def check_wishes(sampling: Sampling, draw: Draw, vocabulary: int) -> None:
+    """Raise DataError for a wish out of its range; every engine asks this before it begins."""
+    most, seconds, finite = sampling.max_tokens, sampling.max_seconds, math.isfinite
+    strange = next((one for one in draw.logit_bias if not (0 <= one[0] < vocabulary and finite(one[1]))), None)
     bounds = (
         ("temperature", draw.temperature, 0 <= draw.temperature < float("inf"), "0 or more"),
         ("top_p", draw.top_p, 0 < draw.top_p <= 1, "above 0 and at most 1"),
         ("top_k", draw.top_k, draw.top_k >= 0, "0 (all) or more"),
-        ("max_tokens", sampling.max_tokens, sampling.max_tokens is None or sampling.max_tokens >= 1, "1 or more"),
+        ("max_tokens", most, most is None or most >= 1, "1 or more"),
         ("stop", "", all(sampling.stop), "texts that are not empty"),
+        ("repetition_penalty", draw.repetition_penalty, 0 < draw.repetition_penalty < float("inf"), "more than 0"),
+        ("presence_penalty", draw.presence_penalty, finite(draw.presence_penalty), "a number"),
+        ("frequency_penalty", draw.frequency_penalty, finite(draw.frequency_penalty), "a number"),
+        ("logit_bias", strange, strange is None, f"numbers to token ids from 0 to {vocabulary - 1}"),
+        ("min_tokens", draw.min_tokens, 0 <= draw.min_tokens <= (most or draw.min_tokens), "0 up to max_tokens"),
+        ("top_logprobs", sampling.top_logprobs, (sampling.top_logprobs or 0) >= 0, "0 or more"),
+        ("max_seconds", seconds, seconds is None or seconds > 0, "more than 0"),
     )
     for name, value, holds, mend in bounds:
         if not holds:
             raise DataError(f"{name} is {value!r}", where=f"key {name}", mend=f"give {mend}")
-    return draw
 
 
-def choose(
-    logits_BV: Tensor, draws: Sequence[Draw], seen: Sequence[Sequence[int]], generators: Sequence[torch.Generator]
-) -> list[int]:
-    """Give the next token of each row. `seen` are the row's tokens so far; each row draws from its own generator."""
-    greedy: list[int] = logits_BV.argmax(dim=-1).tolist()
-    for index, draw in enumerate(draws):
-        if draw.temperature == 0 and draw.repetition_penalty == 1:
-            continue
-        greedy[index] = _choose_one(logits_BV[index].float().cpu(), draw, seen[index], generators[index])
-    return greedy
-
-
-def _choose_one(logits_V: Tensor, draw: Draw, seen: Sequence[int], generator: torch.Generator) -> int:
-    if draw.repetition_penalty != 1:
-        ids = torch.tensor(sorted(set(seen)))
-        chosen = logits_V[ids]
-        penalty = draw.repetition_penalty
-        logits_V = logits_V.index_copy(0, ids, torch.where(chosen < 0, chosen * penalty, chosen / penalty))
+def pick(logits_V: Tensor, draw: Draw, generator: torch.Generator) -> int:
+    """Give the next token, once logits are what they are to be: the likeliest, or one drawn by the generator."""
     if draw.temperature == 0:
         return int(logits_V.argmax())
-    weights_V = likelihoods(logits_V, draw)
-    return int(torch.multinomial(weights_V, 1, generator=generator))
+    return int(torch.multinomial(likelihoods(logits_V, draw), 1, generator=generator))
 
 
 def likelihoods(logits_V: Tensor, draw: Draw) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 
 from luthier.artifact.example import Conversation
 from luthier.artifact.tokens import Tokens
+from luthier.engine.constrain import Grammars
 from luthier.engine.decode import Row, decode
 from luthier.engine.draw import Draw, read_defaults, settle
 from luthier.engine.ports import ALWAYS_TAKEN, CONTEXT, Answer, Piece, Prompt, Sampling, check_takes
@@ -32,6 +33,17 @@ SCORE_TOKENS_PER_BATCH = 4096
 SCORE_SUPERVISED_PER_BATCH = 1024
 """Bounds the logits: 200 MB of float32 at a vocabulary of 49,152."""
 
+TAKES = ALWAYS_TAKEN | {
+    "min_tokens",
+    "repetition_penalty",
+    "presence_penalty",
+    "frequency_penalty",
+    "logit_bias",
+    "top_logprobs",
+    "json_schema",
+    "max_seconds",
+}
+
 
 class LocalModel:
     """A model in this process. One request at a time: others wait for its lock."""
@@ -43,6 +55,7 @@ class LocalModel:
         self._draw = draw
         self._vocabulary = int(model.get_input_embeddings().weight.shape[0])
         self._lock = threading.Lock()
+        self._grammars = Grammars(template.tokenizer, self._vocabulary, template.stop_ids)
 
     @property
     def name(self) -> str:
@@ -57,7 +70,7 @@ class LocalModel:
     @property
     def takes(self) -> frozenset[str]:
         """What it heeds of a request's wishes."""
-        return ALWAYS_TAKEN
+        return TAKES
 
     @property
     def context(self) -> int:
@@ -110,8 +123,9 @@ class LocalModel:
                     continue
                 token_ids = tuple(row.token_ids[told:])
                 prompt_ids = row.prompt_ids if told == 0 else ()
+                logprobs = tuple(row.logprobs[told:])
                 told = len(row.token_ids)
-                yield Piece(fresh, row.answer() if row.finish else None, token_ids, prompt_ids)
+                yield Piece(fresh, row.answer() if row.finish else None, token_ids, prompt_ids, logprobs)
 
     def score(self, rows: Sequence[Tokens], tell: Tell = hush) -> list[npt.NDArray[np.float64]]:
         """Give, for each row, the natural log-probability of each of its supervised tokens, shape (supervised,).
@@ -133,7 +147,7 @@ class LocalModel:
 
     def _row(self, prompt: Prompt, sampling: Sampling, where: str) -> Row:
         check_takes(self, sampling)
-        draw = settle(sampling, self._draw)
+        draw = settle(sampling, self._draw, self._vocabulary)
         ids = self._ids(prompt)
         self._check(ids, 1, where)
         room = self.context - len(ids)
@@ -148,6 +162,9 @@ class LocalModel:
             draw=draw,
             generator=generator,
             speaker=Speaker(self.template.decode, sampling.stop),
+            grammar=None if sampling.json_schema is None else self._grammars.open(sampling.json_schema),
+            top=sampling.top_logprobs,
+            most_seconds=sampling.max_seconds,
         )
 
     def _ids(self, prompt: Prompt) -> list[int]:

@@ -2,6 +2,7 @@
 
 import email.utils
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,14 +13,26 @@ from typing import Any
 import httpx
 
 from luthier.artifact.example import Conversation, Message, plain
-from luthier.engine.ports import ALWAYS_TAKEN, Answer, Finish, Piece, Prompt, Sampling, check_takes
-from luthier.errors import ServeError
+from luthier.engine.heard import Heard
+from luthier.engine.ports import ALWAYS_TAKEN, Answer, Piece, Prompt, Sampling, check_takes
+from luthier.errors import DataError, ServeError
 from luthier.event import Progress, Tell, hush
 
 RETRIES = 2
 LONGEST_WAIT_SECONDS = 60.0
 TIMEOUT = httpx.Timeout(600.0, connect=10.0)
 """An answer may take minutes before its first token, on a busy server."""
+
+TAKES = ALWAYS_TAKEN | {
+    "min_tokens",
+    "repetition_penalty",
+    "presence_penalty",
+    "frequency_penalty",
+    "logit_bias",
+    "json_schema",
+    "max_seconds",
+}
+"""What is handed on, and the time, which is kept here. Log-probabilities need ids, which not every server tells."""
 
 MENDS: Mapping[int, str] = {
     400: "change the request as the message says",
@@ -71,8 +84,8 @@ class RemoteModel:
 
     @property
     def takes(self) -> frozenset[str]:
-        """What is handed on to the server, which may refuse it."""
-        return ALWAYS_TAKEN
+        """What is handed on to the server, which may refuse it; log-probabilities only where ids are asked for."""
+        return TAKES | {"top_logprobs"} if self._asks_ids else TAKES
 
     @property
     def at_once(self) -> int:
@@ -101,45 +114,45 @@ class RemoteModel:
     def stream(self, prompt: Prompt, sampling: Sampling, cancelled: Callable[[], bool]) -> Iterator[Piece]:
         """Answer one prompt piece by piece; leaving the loop or `cancelled()` closes the connection."""
         path, body = self._request(prompt, sampling)
-        said = _Heard()
+        said = Heard()
+        end = math.inf if sampling.max_seconds is None else time.monotonic() + sampling.max_seconds
         with self._sent("POST", path, body | {"stream": True}) as response:
             for data in _events(response, self.url):
                 if cancelled():
                     return
-                piece = said.hear(data)
+                piece = said.hear(data, self.url)
                 if piece.text or piece.token_ids or piece.prompt_ids:
                     yield piece
+                if time.monotonic() >= end and said.finish is None:
+                    said.finish = "length"
+                    break
         yield Piece("", said.answer())
 
     def _answer(self, prompt: Prompt, sampling: Sampling) -> Answer:
+        if sampling.max_seconds is not None:  # only what is streamed can be cut off
+            *_, last = self.stream(prompt, sampling, lambda: False)
+            return last.answer or Heard().answer()
         path, body = self._request(prompt, sampling)
+        said = Heard()
         with self._sent("POST", path, body) as response:
-            said = _Heard()
-            said.hear(_json(response, self.url))
+            said.hear(_json(response, self.url), self.url)
         return said.answer()
 
     def _request(self, prompt: Prompt, sampling: Sampling) -> tuple[str, dict[str, Any]]:
         check_takes(self, sampling)
-        wishes = {
-            "model": self._name,
-            "max_tokens": sampling.max_tokens,
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-            "top_k": sampling.top_k,
-            "stop": list(sampling.stop) or None,
-            "seed": sampling.seed,
-            "return_token_ids": self._asks_ids or None,
-        }
-        body: dict[str, Any] = {key: value for key, value in wishes.items() if value is not None}
+        body: dict[str, Any] = {"model": self._name}
+        if self._asks_ids:
+            body["return_token_ids"] = True
         if isinstance(prompt, str):
-            return "completions", body | {"prompt": prompt}
+            return "completions", body | wishes(sampling, is_chat=False) | {"prompt": prompt}
         if isinstance(prompt, Conversation):
             tools = {"tools": [dict(tool) for tool in prompt.tools]} if prompt.tools else {}
-            return "chat/completions", body | {"messages": _turns(prompt.messages)} | tools
-        messages = [turn for turn in prompt if isinstance(turn, Message)]
-        if messages:
-            return "chat/completions", body | {"messages": _turns(messages)}
-        return "completions", body | {"prompt": list(prompt)}
+            messages = {"messages": _turns(prompt.messages)}
+            return "chat/completions", body | wishes(sampling, is_chat=True) | messages | tools
+        turns = [turn for turn in prompt if isinstance(turn, Message)]
+        if turns:
+            return "chat/completions", body | wishes(sampling, is_chat=True) | {"messages": _turns(turns)}
+        return "completions", body | wishes(sampling, is_chat=False) | {"prompt": list(prompt)}
 
     @contextmanager
     def _sent(self, method: str, path: str, body: Mapping[str, Any] | None) -> Iterator[httpx.Response]:
@@ -170,31 +183,37 @@ class RemoteModel:
         raise _refused(response, url)
 
 
-class _Heard:
-    """What a response, or the chunks of a stream, have said so far."""
+def wishes(sampling: Sampling, is_chat: bool) -> dict[str, Any]:
+    """Give what a request of the OpenAI API says of how its answer is drawn, in vLLM's words where OpenAI has none."""
+    top, schema = sampling.top_logprobs, sampling.json_schema
+    form = None if schema is None else {"name": "answer", "schema": _schema(schema), "strict": True}
+    found = {
+        "max_tokens": sampling.max_tokens,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "top_k": sampling.top_k,
+        "stop": list(sampling.stop) or None,
+        "seed": sampling.seed,
+        "min_tokens": sampling.min_tokens or None,
+        "repetition_penalty": sampling.repetition_penalty,
+        "presence_penalty": sampling.presence_penalty or None,
+        "frequency_penalty": sampling.frequency_penalty or None,
+        "logit_bias": {str(token_id): bias for token_id, bias in sampling.logit_bias} or None,
+        "response_format": {"type": "json_schema", "json_schema": form} if form else None,
+        "logprobs": None if top is None else True if is_chat else top,
+        "top_logprobs": top if is_chat else None,
+        "return_tokens_as_token_ids": None if top is None else True,
+    }
+    return {key: value for key, value in found.items() if value is not None}
 
-    def __init__(self) -> None:
-        self.text = ""
-        self.token_ids: tuple[int, ...] = ()
-        self.prompt_ids: tuple[int, ...] = ()
-        self.finish: Finish = "stop"
 
-    def hear(self, data: Mapping[str, Any]) -> Piece:
-        fresh = tuple(data.get("prompt_token_ids") or ())
-        self.prompt_ids = fresh or self.prompt_ids
-        for choice in data.get("choices", ())[:1]:
-            words = choice.get("delta") or choice.get("message") or {}
-            text = words.get("content") or choice.get("text") or ""
-            token_ids = tuple(choice.get("token_ids") or ())
-            self.text += text
-            self.token_ids += token_ids
-            if choice.get("finish_reason") == "length":
-                self.finish = "length"
-            return Piece(text, None, token_ids, fresh)
-        return Piece("", None, (), fresh)
-
-    def answer(self) -> Answer:
-        return Answer(self.text, self.token_ids, self.prompt_ids, self.finish)
+def _schema(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise DataError(
+            f"the schema is not JSON: {error}", where="key json_schema", mend="send a JSON Schema as JSON text"
+        ) from None
 
 
 def _turns(messages: Sequence[Message]) -> list[dict[str, Any]]:

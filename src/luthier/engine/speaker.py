@@ -25,10 +25,14 @@ class Speaker:
         self._waiting: list[int] = []
         self._held = ""
 
-    def hear(self, token_id: int) -> str:
-        """Take the next token. Gives the text that is certain by now, often ''."""
+    def hear(self, token_id: int, *, heeds_stop: bool = True) -> str:
+        """Take the next token. Gives the text that is certain by now, often ''; a stop string not heeded is text."""
         self._waiting.append(token_id)
-        return self._say(self._release(), is_last=False)
+        fresh = self._release()
+        if heeds_stop:
+            return self._say(fresh, is_last=False)
+        self.text += fresh
+        return fresh
 
     def finish(self) -> str:
         """Give the rest: what waited for the end of a character, or for the rest of a stop string."""
