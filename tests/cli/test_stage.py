@@ -179,21 +179,6 @@ def test_resume_and_fresh_exclude_each_other(store: Store, capsys: Caught) -> No
     assert mend == "  mend:  leave one out"
 
 
-def test_going_back_from_no_release_is_refused(project: str, capsys: Caught) -> None:
-    error, _, mend = refused(capsys, "--project", project, "release", "--rollback")
-    assert error == "error: nothing is released: there is nothing to go back from"
-    assert "luthier release" in mend
-
-
-@pytest.mark.parametrize("more", [("--promote", "release-1"), ("gate=[a.after > 1]",), ("--tuned", "adapter-1")])
-def test_going_back_takes_nothing_beside_it(more: tuple[str, ...], project: str, capsys: Caught) -> None:
-    assert refused(capsys, "--project", project, "release", "--rollback", *more) == [
-        "error: --rollback, --promote and settings exclude each other",
-        "  where: command line",
-        "  mend:  give one of them",
-    ]
-
-
 @pytest.mark.parametrize(("option", "mend"), [("--compare", "leave one out"), ("--dtype=float32", "leave --dtype out")])
 def test_chat_refuses_what_cannot_reach_a_server(option: str, mend: str, project: str, capsys: Caught) -> None:
     error, where, found = refused(capsys, "--project", project, "chat", "--url", "http://127.0.0.1:9", option, "hi")
@@ -257,7 +242,7 @@ def test_what_is_not_named_is_what_the_newest_was_made_from(store: Store) -> Non
     adapter = made(store, "adapter", {"model": old.id, "data": data.id})
     made(store, "model", number=2)
     told: list[Event] = []
-    needed = {role: row.kind for role, row in STAGES["evaluate"].takes.items()}
+    needed = STAGES["evaluate"].takes
     found = _inputs(store, needed, dict.fromkeys(needed), told.append)
     assert {role: artifact.id for role, artifact in found.items()} == {
         "base": old.id,

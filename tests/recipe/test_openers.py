@@ -54,8 +54,8 @@ def test_an_altered_release_is_not_opened(store: Store) -> None:
     (adapter.folder / "weights").write_text("altered", encoding="utf-8")
     with pytest.raises(StoreError) as caught:
         open_artifact(store, release)
-    assert caught.value.what == f"weights of {adapter.id} differs from its checksum"
-    assert caught.value.mend == f"luthier remove {adapter.id}, then make it again"
+    assert caught.value.what == f"weights of {adapter.id} differs from its checksum, and {release.id} answers with it"
+    assert caught.value.mend.startswith("put it back as it was from a copy, or go back")
 
 
 def test_a_model_opens_by_id_and_by_folder_and_answers(tiny_store: Store, tiny_model: Artifact) -> None:

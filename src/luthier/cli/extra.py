@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from luthier.artifact.store import Artifact, Store
+from luthier.cli.release import RELEASE_OPTIONS, decide
 from luthier.cli.stdout import stdout
-from luthier.cli.telling import telling
 from luthier.errors import SpecError, Stopped
 from luthier.event import Tell
 
@@ -132,23 +132,6 @@ def _verify(spec: Any, inputs: Inputs, store: Store, tell: Tell, given: Mapping[
     return report
 
 
-def _switch(store: Store, given: Mapping[str, Any], has_settings: bool) -> bool:
-    """`luthier release --rollback` and `--promote ID` change what is served, and make nothing."""
-    from luthier.release.log import promote, rollback
-
-    if not (given["rollback"] or given["promote"]):
-        return False
-    if has_settings or (given["rollback"] and given["promote"]):
-        raise SpecError(
-            "--rollback, --promote and settings exclude each other", where="command line", mend="give one of them"
-        )
-    with telling(store, "release") as tell:
-        name = rollback(store, tell) if given["rollback"] else promote(store, given["promote"], tell)
-    if name:
-        click.echo(name)
-    return True
-
-
 EXAMPLES_ON_A_PAGE = 50
 
 EXTRAS: dict[str, Extra] = {
@@ -189,11 +172,5 @@ EXTRAS: dict[str, Extra] = {
         arguments=_start,
         rather=_verify,
     ),
-    "release": Extra(
-        options=(
-            click.Option(["--rollback"], is_flag=True, help="Go back to the release before this one."),
-            click.Option(["--promote"], metavar="ID", help="Serve this release."),
-        ),
-        instead=_switch,
-    ),
+    "release": Extra(options=RELEASE_OPTIONS, instead=decide),
 }

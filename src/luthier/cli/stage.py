@@ -18,7 +18,7 @@ from luthier.event import Chose, Tell, hush
 from luthier.recipe.call import call_stage
 from luthier.recipe.check import ROOM, Planned, check_room
 from luthier.recipe.load import Step
-from luthier.recipe.stages import STAGES, Stage
+from luthier.recipe.stages import STAGES, Input, Stage
 from luthier.spec import Spec, make
 
 
@@ -42,7 +42,7 @@ def stage_command(name: str) -> click.Command:
         click.Argument(["settings"], nargs=-1, metavar=f"{first}[KEY=VALUE]..."),
         click.Option(["--spec", "file"], type=click.Path(path_type=Path), help="A YAML file with the settings."),
         *(
-            click.Option([f"--{role}", f"use_{role}"], metavar="ID", help=f"The {wanted.kind} (default: the newest).")
+            click.Option([f"--{role}", f"use_{role}"], metavar="ID", help=f"The {wanted.kinds()}; default: the newest.")
             for role, wanted in stage.takes.items()
         ),
         *extra.options,
@@ -74,7 +74,7 @@ def _run(
     spec = make(stage.spec_class(), assignments, file)
     more = extra.arguments(given)
     with telling(store, name) as tell:
-        needed = {role: row.kind for role, row in stage.takes.items() if use[role] or row.wanted(spec)}
+        needed = {role: row for role, row in stage.takes.items() if use[role] or row.wanted(spec)}
         found = _inputs(store, needed, use, tell)
         inputs = {role: found.get(role) for role in stage.takes}
         _check_room(name, spec, inputs, store)
@@ -105,21 +105,31 @@ def _is_assignment(word: str) -> bool:
     return bool(equals) and "://" not in key and not key.startswith(("/", "./", "../", "~"))
 
 
-def _inputs(store: Store, needed: Mapping[str, str], use: Mapping[str, str | None], tell: Tell) -> dict[str, Artifact]:
+def _inputs(
+    store: Store, needed: Mapping[str, Input], use: Mapping[str, str | None], tell: Tell
+) -> dict[str, Artifact]:
     """Find each role's artifact: the one given, else the one the others were made from, else the newest."""
-    found = {role: store.find(name, kind) for role, kind in needed.items() if (name := use[role])}
+    found = {role: _given(store, wanted, name) for role, wanted in needed.items() if (name := use[role])}
     # what is made last names what it was made from
-    for role in sorted(needed.keys() - found.keys(), key=lambda role: -KINDS.index(needed[role])):
+    for role in sorted(needed.keys() - found.keys(), key=lambda role: -KINDS.index(needed[role].kind)):
         found[role] = _choose(store, role, needed[role], list(found.values()), tell)
     return found
 
 
-def _choose(store: Store, role: str, kind: str, others: list[Artifact], tell: Tell) -> Artifact:
+def _given(store: Store, wanted: Input, name: str) -> Artifact:
+    found = store.find(name)
+    return found if wanted.fits(found.kind) else store.find(name, wanted.kind)
+
+
+def _choose(store: Store, role: str, wanted: Input, others: list[Artifact], tell: Tell) -> Artifact:
+    kind = wanted.kind
     for other in others:
-        for name in other.order.inputs.values():
-            if name.startswith(f"{kind}-"):
+        inputs = other.order.inputs
+        # an input of the same role before any of the same kind
+        for name in (inputs.get(role, ""), *inputs.values()):
+            if wanted.fits(name.partition("-")[0]):
                 tell(Chose(role, name, f"{other.id} was made from it; --{role} ID takes another"))
-                return store.find(name, kind)
+                return store.find(name)
     newest = store.newest(kind)
     if newest is None:
         raise SpecError(

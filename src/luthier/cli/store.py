@@ -11,11 +11,13 @@ from rich.tree import Tree
 from luthier import sidecar
 from luthier.artifact.card import Card, to_plain
 from luthier.artifact.order import KINDS
-from luthier.artifact.released import current, history, standing
+from luthier.artifact.released import CHANNELS, Channel, current, kept
 from luthier.artifact.store import Store
 from luthier.cli.stdout import stdout, table
 from luthier.errors import StoreError
 from luthier.model.machine import gigabytes
+
+MARKS: dict[Channel, str] = {"stable": "in service", "canary": "on trial"}
 
 
 @click.command("list")
@@ -25,10 +27,10 @@ def list_command(project: str, kind: str | None) -> None:
     """List what the project holds, oldest first."""
     store = Store(project)
     rows = table("id", "made by", "at (UTC)", "size", "from")
-    served = current(store)
+    served = {current(store, channel): channel for channel in reversed(CHANNELS)}
     for card in store.cards():
         if kind in (None, card.kind):
-            mark = " [green](in service)[/]" if card.id == served else ""
+            mark = f" [green]({MARKS[served[card.id]]})[/]" if card.id in served else ""
             at = card.made_at[:19].replace("T", " ")
             rows.add_row(card.id + mark, card.stage, at, gigabytes(_size(card)), " ".join(card.inputs.values()))
     stdout().print(rows)
@@ -57,7 +59,7 @@ def show_command(project: str, name: str | None, as_json: bool) -> None:
 def remove_command(project: str, names: tuple[str, ...]) -> None:
     """Remove artifacts, in the given order; refused for what others were made from, or what is released."""
     store = Store(project)
-    released = tuple(standing(history(store)))  # those a rollback may come back to as well
+    released = kept(store)
     for name in names:
         removed = store.remove(name, released=released)
         click.echo(f"removed {removed.id}")

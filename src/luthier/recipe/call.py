@@ -1,14 +1,15 @@
 """Call a stage with its inputs found by role and kind."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from luthier.artifact.order import KINDS
 from luthier.artifact.store import Artifact, Store
 from luthier.errors import KindError
 from luthier.event import Tell
 from luthier.recipe.openers import open_artifact
-from luthier.recipe.stages import Stage
+from luthier.recipe.stages import Input, Stage
 from luthier.spec import Spec
 
 
@@ -29,34 +30,42 @@ def wire(
 
     Raises KindError if nothing of the kind was made, or if what `use` names is of another kind.
     """
-    return {
-        role: _find(role, wanted.kind, use.get(role), made, store, where)
-        if role in use or wanted.wanted(spec)
-        else None
-        for role, wanted in stage.takes.items()
-    }
+    roles = {role: row for role, row in stage.takes.items() if role in use or row.wanted(spec)}
+    found: dict[str, Artifact] = {}
+    for role in sorted(roles, key=lambda role: (role not in use, -KINDS.index(roles[role].kind))):
+        name = use.get(role) or _named_by(role, list(found.values()), made)
+        found[role] = _find(role, roles[role], name, made, store, where)
+    return {role: found.get(role) for role in stage.takes}
 
 
-def _find(role: str, kind: str, name: str | None, made: Mapping[str, Artifact], store: Store, where: str) -> Artifact:
+def _named_by(role: str, others: Sequence[Artifact], made: Mapping[str, Artifact]) -> str | None:
+    """What is made last names what it was made from: scores say which model's they are."""
+    names = [name for other in others if (name := other.order.inputs.get(role))]
+    return next((step for step, artifact in made.items() if artifact.id in names), None)
+
+
+def _find(
+    role: str, wanted: Input, name: str | None, made: Mapping[str, Artifact], store: Store, where: str
+) -> Artifact:
     if name is not None:
         found = made[name] if name in made else store.find(name)
-        if found.kind != kind:
+        if not wanted.fits(found.kind):
             raise KindError(
-                f"{role} is {name!r}, of the kind {found.kind!r}, not {kind!r}",
+                f"{role} is {name!r}, of the kind {found.kind!r}, not {wanted.kind!r}",
                 where=where,
-                mend=f"name a step or an artifact of the kind {kind}{_those(made.values(), kind)}",
+                mend=f"name a step or an artifact of the kind {wanted.kinds()}{_those(made.values(), wanted)}",
             )
         return found
     for artifact in reversed(list(made.values())):
-        if artifact.kind == kind:
+        if wanted.fits(artifact.kind):
             return artifact
     raise KindError(
-        f"no earlier step makes the {kind!r} that {role!r} must be",
+        f"no earlier step makes the {wanted.kind!r} that {role!r} must be",
         where=where,
         mend=f"put a step that makes one before it, or write `use: {{{role}: ID}}`",
     )
 
 
-def _those(made: Sequence[Artifact] | Any, kind: str) -> str:
-    names = [artifact.id for artifact in made if artifact.kind == kind]
+def _those(made: Iterable[Artifact], wanted: Input) -> str:
+    names = [artifact.id for artifact in made if wanted.fits(artifact.kind)]
     return f": {', '.join(names)}" if names else ""

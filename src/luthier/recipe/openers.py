@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from luthier.artifact.released import current
+from luthier.artifact.seal import verify_release
 from luthier.artifact.store import Artifact, Store
 from luthier.engine.ports import LocalChatModel
 from luthier.errors import KindError, StoreError
@@ -73,10 +74,9 @@ def _open_adapter(store: Store, artifact: Artifact, wish: Wish) -> LocalChatMode
 
 
 def _open_release(store: Store, artifact: Artifact, wish: Wish) -> LocalChatModel:
+    verify_release(store, artifact)  # what users meet is what was judged
     tuned = store.find(artifact.card.inputs["tuned"])
-    for part in (artifact, tuned, base_of(store, tuned)):
-        store.verify(part)  # what users meet is what was judged
-    return _open_adapter(store, tuned, wish)
+    return OPENERS[tuned.kind](store, tuned, wish)
 
 
 OPENERS: dict[str, Callable[[Store, Artifact, Wish], LocalChatModel]] = {

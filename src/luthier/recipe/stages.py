@@ -18,8 +18,23 @@ class Input:
     """One artifact a stage takes."""
 
     kind: str
+    """What is looked for where nothing is named."""
     wanted: Callable[[Any], bool] = _always
     """Whether a spec needs it."""
+    answers: bool = False
+    """Whether anything that answers may stand in its place."""
+
+    def fits(self, kind: str) -> bool:
+        """Whether an artifact of a kind may be given."""
+        if not self.answers or kind == self.kind:
+            return kind == self.kind
+        from luthier.recipe.openers import OPENERS
+
+        return kind in OPENERS
+
+    def kinds(self) -> str:
+        """Say which kinds fit."""
+        return f"{self.kind} (or anything that answers)" if self.answers else self.kind
 
 
 @dataclass(frozen=True)
@@ -79,7 +94,7 @@ STAGES: dict[str, Stage] = {
         "Pass a tuned model through the gate, promote it, or roll back.",
         "luthier.release.spec:ReleaseSpec",
         "luthier.release.run:release",
-        takes={"tuned": Input("adapter"), "scores": Input("scores")},
+        takes={"tuned": Input("adapter", answers=True), "scores": Input("scores")},
     ),
 }
 

@@ -1,4 +1,4 @@
-"""Release: a tuned model passes the gate and becomes the current release, or is refused with the figures."""
+"""Release: a model passes the gate and becomes the current release of a channel, or is refused with the figures."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -8,20 +8,21 @@ from typing import Any
 from luthier.artifact import atomic
 from luthier.artifact.card import template_figures
 from luthier.artifact.order import Order
+from luthier.artifact.released import current
 from luthier.artifact.store import Artifact, Store, check_kind
 from luthier.errors import GateError, KindError
-from luthier.event import Judged, Tell
+from luthier.event import Judged, Tell, Warned
 from luthier.release.gate import judge
-from luthier.release.log import promote_made, refuse
+from luthier.release.log import promote, refuse, was_promoted
 from luthier.release.spec import ReleaseSpec
 
 VERSION = 1
 
 
 def release(spec: ReleaseSpec, tuned: Artifact, scores: Artifact, store: Store, tell: Tell) -> Artifact:
-    """Make the `release` of a tuned model whose scores pass the gate, and make it the current one.
+    """Make the `release` of a model whose scores pass the gate, and make it the current one of the spec's channel.
 
-    A release that was made before is not promoted again: it may have been rolled back for a reason.
+    A release that was promoted there before is not promoted again: it may have been rolled back for a reason.
     Raises GateError with every rule that failed (the refusal is kept in the log), KindError if the scores are of
     another model, SpecError for a rule that names a figure the scores do not hold.
     """
@@ -35,7 +36,8 @@ def release(spec: ReleaseSpec, tuned: Artifact, scores: Artifact, store: Store, 
         )
     base = scores.order.inputs["base"]
     inputs = {"tuned": tuned.id, "scores": scores.id}
-    order = Order("release", "release", VERSION, spec.model_dump(mode="json"), inputs)
+    # where it is put to use does not change what it is
+    order = Order("release", "release", VERSION, spec.model_dump(mode="json", exclude={"channel"}), inputs)
 
     def build(out: Path, work: Path) -> Mapping[str, Any]:
         template = template_figures(scores.card)
@@ -46,7 +48,7 @@ def release(spec: ReleaseSpec, tuned: Artifact, scores: Artifact, store: Store, 
         figures = {"rules": [asdict(verdict) for verdict in verdicts], "scores": table, **template}
         failed = [f"{verdict.rule}: {verdict.value}" for verdict in verdicts if not verdict.passed]
         if failed:
-            refuse(store, order, "; ".join(failed), figures)
+            refuse(store, spec.channel, order.id, tuned.id, "; ".join(failed), figures)
             raise GateError(
                 f"the gate refuses {tuned.id}, {len(failed)} of {len(verdicts)} rules fail: {'; '.join(failed)}",
                 where=str(scores.folder / "report.html"),
@@ -55,8 +57,21 @@ def release(spec: ReleaseSpec, tuned: Artifact, scores: Artifact, store: Store, 
         atomic.write_json(out / "release.json", {"model": tuned.id, "base": base, "evaluation": scores.id, **figures})
         return figures
 
-    is_new = not Artifact(order.id, store.artifacts / order.id, order).exists
     made = store.make(order, build, tell)
     if made.exists and not store.dry:
-        promote_made(store, made, is_new, tell)
+        _promote_made(spec, made, store, tell)
     return made
+
+
+def _promote_made(spec: ReleaseSpec, made: Artifact, store: Store, tell: Tell) -> None:
+    # a kill between making and promoting leaves a release that no line names: then it is as good as new
+    if not was_promoted(store, made.id, spec.channel):
+        promote(store, made.id, tell, "the gate passed", channel=spec.channel)
+    elif current(store, spec.channel) != made.id:
+        tell(
+            Warned(
+                f"{made.id} passed its gate but is not current: {current(store, spec.channel) or 'nothing'} is",
+                f"luthier release --promote {made.id}"
+                + ("" if spec.channel == "stable" else f" --channel {spec.channel}"),
+            )
+        )

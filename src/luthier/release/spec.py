@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from luthier.artifact.released import Channel
 from luthier.errors import SpecError
 from luthier.release.rule import parse
 from luthier.spec import Spec
@@ -28,6 +29,9 @@ class ReleaseSpec(Spec):
     gate: Annotated[tuple[Annotated[str, AfterValidator(_check)], ...], BeforeValidator(_listed), Field(min_length=1)]
     """Rules that must all hold, such as `rouge_l.after >= 0.30` or `perplexity.after <= 0.8 * perplexity.before`.
     Names are [tag.]metric.(before | after | gain | gain.low | gain.high); without a tag the held-out rows are meant."""
+
+    channel: Channel = "stable"
+    """Where it is put to use: `stable` is what everybody gets, `canary` what a share of the requests is tried on."""
 
     def names(self) -> list[tuple[str, ...]]:
         """Give each figure the gate asks for, in parts: ([tag,] metric, field ...)."""

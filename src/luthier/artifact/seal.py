@@ -1,0 +1,57 @@
+"""Whether a release is still what was released: its parts, their cards, their files.
+
+The line that promoted it holds the hash of each part's card, and each card the hash of each of its files; the log is
+hash-chained. So an altered file is found even where its card was altered with it.
+"""
+
+from luthier.artifact import atomic
+from luthier.artifact.card import NAME
+from luthier.artifact.order import KINDS
+from luthier.artifact.released import history
+from luthier.artifact.store import Artifact, Store
+from luthier.errors import StoreError
+
+NOT_ASKED = frozenset({"rows", "examples", "scores", "traffic"})
+"""What a release was made from, but does not answer with."""
+WHOLE = frozenset({"model"})
+"""What holds all it answers with: what it was made from is not looked at."""
+MEND = "put it back as it was from a copy, or go back to the release before (luthier release --rollback)"
+
+
+def parts_of(store: Store, release: Artifact) -> list[Artifact]:
+    """Give a release and every artifact it answers with: the model in it, that one's base or index."""
+    found: list[Artifact] = [release]
+    for part in found:
+        for name in part.order.inputs.values() if part.kind not in WHOLE else ():
+            kind = name.partition("-")[0]
+            if kind in KINDS and kind not in NOT_ASKED and name not in [known.id for known in found]:
+                found.append(store.find(name))
+    return found
+
+
+def seal(store: Store, release: Artifact) -> dict[str, str]:
+    """Check every file of a release's parts against its card, and give each card's SHA-256.
+
+    Raises StoreError for the first that differs.
+    """
+    found = {}
+    for part in parts_of(store, release):
+        try:
+            store.verify(part)
+        except StoreError as error:
+            raise StoreError(f"{error.what}, and {release.id} answers with it", where=error.where, mend=MEND) from None
+        found[part.id] = atomic.sha256(part.folder / NAME)
+    return found
+
+
+def verify_release(store: Store, release: Artifact) -> None:
+    """Raise StoreError if a part of a release is not what it was when the release was last promoted."""
+    promoted = [line for line in history(store) if line.what == "promote" and line.release == release.id]
+    sealed = promoted[-1].seals if promoted else {}
+    for name, digest in seal(store, release).items():
+        if promoted and sealed.get(name) != digest:
+            raise StoreError(
+                f"the card of {name} is not the one that was released with {release.id}",
+                where=str(store.artifacts / name / NAME),
+                mend=MEND,
+            )
