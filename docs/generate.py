@@ -29,6 +29,7 @@ from luthier.measure.task import TaskSpec, read_task
 from luthier.model.methods import METHODS
 from luthier.prepare.lint.table import FINDINGS
 from luthier.prepare.spec import HoldOutSpec
+from luthier.quantize.kinds import KINDS
 from luthier.recipe.stages import STAGES
 from luthier.serve.spec import ServeSpec
 from luthier.tune.incompatible import INCOMPATIBLE
@@ -171,6 +172,12 @@ def findings() -> str:
     return table(("number", "severity", "what is wrong", "how to mend it", "what it needs"), lines)
 
 
+def kinds() -> str:
+    """Give the table of what quantize makes."""
+    lines = ((f"`{name}`", row.about, row.engine, row.needs) for name, row in KINDS.items())
+    return table(("kind", "what it is", "engine", "needs"), lines)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     **{f"settings-{name}": lambda name=name: settings(name) for name in SPECS},  # type: ignore[misc]
     "metrics": metrics,
@@ -185,6 +192,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "incompatible": incompatible,
     "doctor": doctor,
     "trackers": trackers,
+    "kinds": kinds,
 }
 
 

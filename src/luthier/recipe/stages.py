@@ -90,6 +90,13 @@ STAGES: dict[str, Stage] = {
         takes={"base": Input("model"), "tuned": Input("adapter"), "data": Input("examples")},
         opens=True,
     ),
+    "quantize": Stage(
+        "Give a model fewer bits, or the form of another engine.",
+        "luthier.quantize.spec:QuantizeSpec",
+        "luthier.quantize.run:quantize",
+        takes={"model": Input("model")},
+        first="kind",
+    ),
     "release": Stage(
         "Pass a tuned model through the gate, promote it, or roll back.",
         "luthier.release.spec:ReleaseSpec",

@@ -1,0 +1,1 @@
+"""Narrower weights and other forms of a model, each certified in the engine that will run it."""
