@@ -4,7 +4,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,9 @@ def holds(spec: IndexSpec, files: Sequence[File], project: Path) -> bool:
     catalogue = Catalogue(folder / current.generation / CATALOGUE)
     try:
         with catalogue.reading():
-            held = {label: sha256 for label, (_, sha256, source) in catalogue.documents().items() if source in spec.sources}
+            held = {
+                label: sha256 for label, (_, sha256, source) in catalogue.documents().items() if source in spec.sources
+            }
     finally:
         catalogue.close()
     return held == {file.label: _mark(spec, file.sha256) for file in files}
@@ -104,9 +106,7 @@ class Cutter:
         """Give a document's pieces."""
         summary = summarise(parsed)
         drafts = [*cut(parsed, self.sizes, self.count), Draft("summary", summary, (0, 0))]
-        return NewDocument(
-            label, source, mark, parsed.title, parsed.text, summary, metadata, drafts, parsed.to_json()
-        )
+        return NewDocument(label, source, mark, parsed.title, parsed.text, summary, metadata, drafts, parsed.to_json())
 
 
 @dataclass
@@ -117,7 +117,9 @@ class _Job:
     catalogue: Catalogue
     embedder: Embedder | None
     tell: Tell
-    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("added", "changed", "unchanged", "deleted", "left out"), 0))
+    counts: dict[str, int] = field(
+        default_factory=lambda: dict.fromkeys(("added", "changed", "unchanged", "deleted", "left out"), 0)
+    )
     failures: list[tuple[bool, LuthierError]] = field(default_factory=list)
 
     def follow(self, files: Sequence[File]) -> None:
@@ -128,7 +130,7 @@ class _Job:
         self.counts["deleted"] = self.writer.delete(gone)
         news = [file for file in files if held.get(file.label, (0, ""))[1] != _mark(self.spec, file.sha256)]
         self.counts["unchanged"] = len(files) - len(news)
-        known = {label for label in held}
+        known = set(held)
 
         def documents() -> Iterator[NewDocument | None]:
             for file in news:
@@ -227,19 +229,14 @@ def _embedder_of(spec: IndexSpec, before: Current | None, files: Sequence[File],
 
 def _wanted(spec: IndexSpec, name: str, embedder: Embedder | None, before: Current | None) -> Current:
     """Give the generation that is to be read afterwards: the one there is, or the next."""
-    made = {
-        "embedder": name,
-        "embedder_name": embedder.name if embedder else "",
-        "width": embedder.width if embedder else 0,
-        "store": spec.store,
-        "settings": _settings(spec),
-        "store_settings": spec.store_settings,
-    }
     about = spec.about or (before.about if before else "")
-    if before and all(asdict(before)[key] == value for key, value in made.items()):
-        return Current(generation=before.generation, about=about, **made)
-    identity = hashlib.sha256(json.dumps(made, sort_keys=True, default=str).encode()).hexdigest()[:8]
-    return Current(generation=f"generation-{identity}", about=about, **made)
+    name_of = embedder.name if embedder else ""
+    width = embedder.width if embedder else 0
+    wanted = Current("", about, name, name_of, width, spec.store, _settings(spec), spec.store_settings)
+    if before and replace(before, generation="", about=about) == wanted:
+        return replace(wanted, generation=before.generation)
+    text = json.dumps(asdict(replace(wanted, about="")), sort_keys=True, default=str)
+    return replace(wanted, generation=f"generation-{hashlib.sha256(text.encode()).hexdigest()[:8]}")
 
 
 def _settings(spec: IndexSpec) -> dict[str, Any]:

@@ -4,20 +4,45 @@ A chunk is one stretch of the document's text, so a citation can be checked by i
 headings above it are kept beside it. A table, a list or a paragraph stays whole where it fits.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from luthier.index.parsed import BETWEEN, Block, Parsed
-from luthier.index.sentences import Span, clause_spans, line_spans, sentence_spans
+from luthier.measure.sentences import Span, sentences
 from luthier.retrieve.writer import Draft
 
 CountTokens = Callable[[Sequence[str]], list[int]]
+
+_LINE = re.compile(r"\n+")
+_CLAUSE = re.compile(r"[，,、：:；;]\s*|\s+")
+
+
+def _sentence_spans(text: str) -> list[Span]:
+    """Give the sentences of a text as spans that lie one behind the other and cover it."""
+    return _between(text, [begin for begin, _ in sentences(text)])
+
+
+def _line_spans(text: str) -> list[Span]:
+    return _between(text, [match.end() for match in _LINE.finditer(text)])
+
+
+def _clause_spans(text: str) -> list[Span]:
+    return _between(text, [match.end() for match in _CLAUSE.finditer(text)])
+
+
+def _between(text: str, borders: Sequence[int]) -> list[Span]:
+    places = [0, *(place for place in borders if 0 < place < len(text)), len(text)]
+    return list(pairwise(places))
+
+
 SPLIT: Mapping[str, Callable[[str], list[Span]]] = {
-    "text": sentence_spans,
-    "list": line_spans,
-    "table": line_spans,
-    "code": line_spans,
+    "text": _sentence_spans,
+    "list": _line_spans,
+    "table": _line_spans,
+    "code": _line_spans,
 }
 """Where a block that does not fit may be cut."""
 
@@ -149,7 +174,7 @@ def _units(blocks: Sequence[tuple[Block, int]], sizes: Sizes, count: CountTokens
         if tokens <= sizes.tokens and block.kind != "text":
             units.append(Unit((begin, begin + len(block.text)), tokens, block.page, True))
             continue
-        spans = SPLIT.get(block.kind, sentence_spans)(block.text)
+        spans = SPLIT.get(block.kind, _sentence_spans)(block.text)
         pieces = _fitting(block.text, spans, sizes.tokens, count)
         units.extend(
             Unit((begin + left, begin + right), tokens, block.page, place == 0)
@@ -166,11 +191,8 @@ def _fitting(text: str, spans: Sequence[Span], most: int, count: CountTokens) ->
         if tokens <= most or right - left < 2:
             found.append(((left, right), tokens))
             continue
-        inner = clause_spans(text[left:right])
-        if len(inner) > 1:
-            half = _middle(inner)
-        else:
-            half = (right - left) // 2
+        inner = _clause_spans(text[left:right])
+        half = _middle(inner) if len(inner) > 1 else (right - left) // 2
         parts = [(left, left + half), (left + half, right)]
         found.extend(_fitting(text, parts, most, count))
     return found
@@ -211,6 +233,8 @@ def _common(headings: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
     first, *others = headings
     length = len(first)
     for other in others:
-        same = next((i for i, (a, b) in enumerate(zip(first, other, strict=False)) if a != b), min(len(first), len(other)))
+        same = next(
+            (i for i, (a, b) in enumerate(zip(first, other, strict=False)) if a != b), min(len(first), len(other))
+        )
         length = min(length, same)
     return first[:length]

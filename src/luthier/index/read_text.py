@@ -9,6 +9,7 @@ from luthier.index.parsed import Block, Parsed
 MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe\x00\x00": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 """Byte order marks and what they say; the longer one is looked for first."""
 CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+_EAST_ASIAN = re.compile("[\u2010-\u2027\u3000-\u30ff\u4e00-\u9fa5\uac00-\ud7a3\uff00-\uffee]")
 _MOST_CONTROL_SHARE = 0.005
 _SAMPLE = 100_000
 
@@ -56,7 +57,7 @@ def _if_plausible(data: bytes, encoding: str) -> str | None:
     except UnicodeDecodeError:
         return None
     beyond = [character for character in text[:_SAMPLE] if ord(character) > 0x7F]
-    common = sum(1 for c in beyond if "\u3000" <= c <= "\u30ff" or "\u4e00" <= c <= "\u9fa5" or "\uac00" <= c <= "\ud7a3" or "\uff00" <= c <= "\uffee" or "\u2010" <= c <= "\u2027")  # fmt: skip
+    common = sum(1 for character in beyond if _EAST_ASIAN.match(character))
     return text if beyond and common / len(beyond) > 0.97 and _is_frequent(beyond, encoding) else None
 
 

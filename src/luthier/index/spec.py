@@ -31,13 +31,13 @@ class IndexSpec(Spec):
     about: str = ""
     """What it knows, in a sentence: it is chosen by it among several."""
     embedder: str = "auto"
-    """minilm, e5, use, a folder of sentence-transformers, http://host/v1#model, none; auto: by the documents' language."""
+    """minilm, e5, use, a folder of sentence-transformers, http://host/v1#model or none; auto: by the language."""
     cut: CutSpec = CutSpec()
-    metadata: dict[str, Any] = {}
+    metadata: dict[str, Any] = Field(default_factory=dict)
     """What every document of these sources carries, to be filtered by: `{author: Li, year: 2024}`."""
     store: Literal["sqlite"] = "sqlite"
     """Where vectors and words lie."""
-    store_settings: dict[str, Any] = {}
+    store_settings: dict[str, Any] = Field(default_factory=dict)
     """Address and keys of the store, as it takes them."""
 
     @field_validator("name")

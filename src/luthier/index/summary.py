@@ -4,7 +4,7 @@ from collections import Counter
 from math import log
 
 from luthier.index.parsed import Parsed
-from luthier.index.sentences import sentences
+from luthier.measure.sentences import sentences
 from luthier.measure.words import words
 
 SENTENCES_READ = 2000
@@ -20,7 +20,7 @@ def summarise(parsed: Parsed, most_words: int = 150) -> str:
     """
     headings = list(dict.fromkeys(block.text for block in parsed.blocks if block.kind == "heading"))
     body = [block.text for block in parsed.blocks if block.kind != "heading"]
-    found = [sentence for text in body for sentence in sentences(text)][:SENTENCES_READ]
+    found = [sentence for text in body for sentence in _sentences(text)][:SENTENCES_READ]
     bags = [set(words(sentence, bigrams=True)) for sentence in found]
     spread = Counter(word for bag in bags for word in bag)
     value = {word: log(1 + count) for word, count in spread.items() if 1 < count <= max(2, len(bags) // 2)}
@@ -38,6 +38,10 @@ def summarise(parsed: Parsed, most_words: int = 150) -> str:
         value = {word: (worth / 3 if word in bag else worth) for word, worth in value.items()}
     title = [parsed.title] if parsed.title and parsed.title not in headings else []
     return "\n".join([*title, *headings[:20], *(found[place] for place in sorted(chosen))])
+
+
+def _sentences(text: str) -> list[str]:
+    return [text[begin:end] for begin, end in sentences(text)]
 
 
 def _worth(bag: set[str], value: dict[str, float]) -> float:

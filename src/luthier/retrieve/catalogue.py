@@ -109,9 +109,7 @@ class Catalogue:
         found: list[int] = []
         for part in _parts(documents):
             marks = ",".join("?" * len(part))
-            rows = self.connection.execute(
-                f"SELECT id FROM chunk WHERE kind = 'chunk' AND document IN ({marks})", part
-            )
+            rows = self.connection.execute(f"SELECT id FROM chunk WHERE kind = 'chunk' AND document IN ({marks})", part)
             found.extend(number for (number,) in rows)
         return found
 

@@ -24,7 +24,7 @@ class SearchSpec(Spec):
     """Share of meaning in fusion, the rest is of words."""
     documents: Annotated[int, Field(ge=1, le=10_000)] = 10
     """How many documents the first of two steps keeps."""
-    where: dict[str, Any] = {}
+    where: dict[str, Any] = Field(default_factory=dict)
     """Only chunks of such metadata: `{type: pdf, page: {from: 3, to: 9}, author: [Li, Wang]}`; all must hold."""
     mmr: Annotated[float, Field(ge=0, le=1)] | None = None
     """Trades likeness to the question (1) against difference from what is chosen already (0); left out: no trade."""

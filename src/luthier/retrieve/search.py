@@ -110,7 +110,12 @@ TRIES = 3
 
 
 def search(
-    catalogue: Catalogue, stores: Mapping[str, Store], question: Question, how: SearchSpec, embed: Embed | None, base: str
+    catalogue: Catalogue,
+    stores: Mapping[str, Store],
+    question: Question,
+    how: SearchSpec,
+    embed: Embed | None,
+    base: str,
 ) -> Found:
     """Search one knowledge base."""
     if how.way != "bm25" and embed is None:

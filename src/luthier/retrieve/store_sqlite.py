@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from luthier.errors import DataError
-from luthier.retrieve.bm25 import B, K1
+from luthier.retrieve.bm25 import K1, B
 from luthier.retrieve.catalogue import connect, writing
 from luthier.retrieve.matrix import Matrix, best
 from luthier.retrieve.ports import Entry, Vector
@@ -47,8 +47,8 @@ class SqliteStore:
         self._lock = threading.RLock()
         self._seen = -1
         self._matrix = Matrix(width)
-        self._lengths: npt.NDArray[np.float32] = np.zeros(0, np.float32)
-        """Words by id; 0 where there is no such entry."""
+        self._lengths: npt.NDArray[np.float64] = np.zeros(0)
+        """Words by id; -1 where there is no such entry."""
 
     def put(self, entries: Sequence[Entry]) -> None:
         """Keep entries; those of a known id are replaced."""
@@ -85,12 +85,12 @@ class SqliteStore:
     def lexical(self, weights: Mapping[str, float], count: int) -> list[int]:
         """Give the best entries by BM25, exactly, for these weights."""
         with self._reading():
-            present = self._lengths > 0
+            present = self._lengths >= 0
             entries = int(present.sum())
             if not entries or not weights:
                 return []
-            norm = K1 * (1 - B + B * self._lengths / (self._lengths.sum() / entries))
-            scores = np.zeros(len(norm), np.float32)
+            norm = K1 * (1 - B + B * self._lengths / (max(1.0, self._lengths[present].sum()) / entries))
+            scores = np.zeros(len(norm))
             for word, ids, counts in self._postings(list(weights)):
                 scores[ids] += weights[word] * counts * (K1 + 1) / (counts + norm[ids])
             scores[~present] = 0
@@ -120,9 +120,7 @@ class SqliteStore:
                 mend="use the embedder it was made with, or make it anew with this one (luthier index embedder=...)",
             )
 
-    def _postings(
-        self, words: Sequence[str]
-    ) -> Iterator[tuple[str, npt.NDArray[np.int32], npt.NDArray[np.float32]]]:
+    def _postings(self, words: Sequence[str]) -> Iterator[tuple[str, npt.NDArray[np.int32], npt.NDArray[np.float32]]]:
         for word, ids, counts in self._rows("SELECT word, ids, counts FROM posting WHERE word IN ({marks})", words):
             yield word, np.frombuffer(ids, np.int32), np.frombuffer(counts, np.uint16).astype(np.float32)
 
@@ -193,9 +191,7 @@ class SqliteStore:
 
     def _log(self, ids: Sequence[int]) -> None:
         self._connection.executemany("INSERT INTO change (id) VALUES (?)", [(number,) for number in ids])
-        self._connection.execute(
-            "DELETE FROM change WHERE number <= (SELECT max(number) FROM change) - ?", (LOG_ROWS,)
-        )
+        self._connection.execute("DELETE FROM change WHERE number <= (SELECT max(number) FROM change) - ?", (LOG_ROWS,))
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -229,7 +225,7 @@ class SqliteStore:
             data = np.frombuffer(b"".join(vector for _, vector in part), np.float32)
             self._matrix.add([number for number, _ in part], data.reshape(len(part), self._width))
         (highest,) = self._connection.execute("SELECT coalesce(max(id), 0) FROM length").fetchone()
-        self._lengths = np.zeros(highest + 1, np.float32)
+        self._lengths = np.full(highest + 1, -1.0)
         pairs = np.asarray(self._connection.execute("SELECT id, words FROM length").fetchall(), np.int64).reshape(-1, 2)
         self._lengths[pairs[:, 0]] = pairs[:, 1]
 
@@ -239,11 +235,9 @@ class SqliteStore:
         vectors = self.vectors(ids)
         highest = max(ids)
         if highest >= len(self._lengths):
-            self._lengths = np.concatenate(
-                [self._lengths, np.zeros(highest + 1 - len(self._lengths), np.float32)]
-            )
+            self._lengths = np.concatenate([self._lengths, np.full(highest + 1 - len(self._lengths), -1.0)])
         for number in ids:
-            self._lengths[number] = lengths.get(number, 0)
+            self._lengths[number] = lengths.get(number, -1)
         new = [number for number in ids if number in vectors]
         self._matrix.remove(ids)
         if new:

@@ -11,6 +11,7 @@ from luthier.retrieve.bm25 import terms
 from luthier.retrieve.catalogue import Catalogue, pack, writing
 from luthier.retrieve.ports import Entry, Store, Vector
 
+KNOWN = "SELECT id FROM chunk WHERE content = ? AND kind = ? LIMIT 1"
 KINDS = ("chunk", "summary")
 """Kinds of pieces that are searched, each in a collection of its own; a `parent` is only handed over."""
 
@@ -77,7 +78,9 @@ class Writer:
         for kind in KINDS:
             ids: dict[int, bytes] = {}
             for content in (content for content, its in contents.items() if its == kind):
-                row = self._run("SELECT id FROM chunk WHERE content = ? AND kind = ? LIMIT 1", (content, kind)).fetchone()
+                row = self._run(
+                    "SELECT id FROM chunk WHERE content = ? AND kind = ? LIMIT 1", (content, kind)
+                ).fetchone()
                 if row:
                     ids[row[0]] = content
             found.update({ids[number]: vector for number, vector in self._stores[kind].vectors(list(ids)).items()})
@@ -176,7 +179,7 @@ class Writer:
                 self._run("DELETE FROM document WHERE id = ?", (number,))
 
     def _ids_of(self, labels: Sequence[str]) -> list[int]:
-        found = []
+        found: list[int] = []
         for label in labels:
             row = self._run("SELECT id FROM document WHERE label = ? AND state = 'here'", (label,)).fetchone()
             found.extend(row or ())
