@@ -31,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def spec_of(folder: Path, **more: object) -> IndexSpec:
-    return IndexSpec(source=str(folder), embedder="words", **more)  # type: ignore[arg-type]
+    return IndexSpec(source=str(folder), embedder="words", **more)
 
 
 def opened(store: Store, embedder: WordEmbedder) -> KnowledgeBase:
@@ -42,7 +42,7 @@ def test_a_chunk_that_is_found_can_be_checked_by_its_span(store: Store, folder: 
     made = index(spec_of(folder), store, hush)
     base = open_index(made.folder, embedder)
     for way in ("bm25", "dense", "hybrid"):
-        found = base.search("what do cats eat", SearchSpec(way=way, top=1))  # type: ignore[arg-type]
+        found = base.search("what do cats eat", SearchSpec(way=way, top=1))
         (hit,) = found.hits
         assert hit.chunk.heading == ("Cats", "Food")
         assert hit.chunk.text == "Cats eat fish."
@@ -83,7 +83,7 @@ def test_a_file_that_left_its_folder_is_never_found_again(store: Store, folder: 
     index(spec_of(folder), store, hush)
     for way in ("bm25", "dense", "hybrid"):
         for path in ("plain", "two_step"):
-            found = reader.search("cats purr", SearchSpec(way=way, path=path, top=50))  # type: ignore[arg-type]
+            found = reader.search("cats purr", SearchSpec(way=way, path=path, top=50))
             assert [hit for hit in found.hits if "cats" in hit.chunk.document] == []
     assert not any("cats" in label for label in reader.labels())
 

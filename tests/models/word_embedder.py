@@ -29,7 +29,8 @@ class WordEmbedder:
         self.embedded.extend(texts)
         rows = [sum((self._direction(word) for word in words(text)), np.zeros(self.width)) for text in texts]
         matrix = np.asarray(rows, np.float32).reshape(len(texts), self.width)
-        return matrix / np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), 1e-9)
+        vectors: npt.NDArray[np.float32] = matrix / np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), 1e-9)
+        return vectors
 
     def _direction(self, word: str) -> npt.NDArray[np.float64]:
         seed = int.from_bytes(hashlib.sha256(word.encode()).digest()[:4], "little")

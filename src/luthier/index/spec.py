@@ -33,6 +33,7 @@ class IndexSpec(Spec):
     embedder: str = "auto"
     """minilm, e5, use, a folder of sentence-transformers, http://host/v1#model or none; auto: by the language."""
     cut: CutSpec = CutSpec()
+    """How documents are cut."""
     metadata: dict[str, Any] = Field(default_factory=dict)
     """What every document of these sources carries, to be filtered by: `{author: Li, year: 2024}`."""
     store: Literal["sqlite"] = "sqlite"
