@@ -26,13 +26,13 @@ def read_document(path: Path) -> Parsed:
     module, _, name = READERS[suffix_of(path)].partition(":")
     try:
         read: Callable[[Path], Parsed] = getattr(import_module(module), name)
+        parsed = read(path)
     except ModuleNotFoundError as error:
         raise ToolError(
             f"the reader of {suffix_of(path)} files needs {error.name!r}, which is not installed",
             where=str(path),
             mend="pip install 'luthier[rag]'",
         ) from None
-    parsed = read(path)
     if not parsed.text.strip():
         raise DataError("the document holds no text", where=str(path), mend="leave it out, or give one with text")
     return parsed
