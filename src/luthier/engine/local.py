@@ -9,19 +9,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from luthier.artifact.example import Conversation
 from luthier.artifact.tokens import Tokens
 from luthier.engine.constrain import Grammars
 from luthier.engine.decode import Row, decode
 from luthier.engine.draw import Draw, read_defaults, settle
-from luthier.engine.ports import ALWAYS_TAKEN, CONTEXT, Answer, Piece, Prompt, Sampling, check_takes
+from luthier.engine.ports import ALWAYS_TAKEN, Answer, Piece, Prompt, Sampling, check_takes
 from luthier.engine.score import log_likelihoods
 from luthier.engine.speaker import Speaker
-from luthier.errors import DataError
+from luthier.engine.words import Words
 from luthier.event import Chose, Progress, Tell, Warned, hush
 from luthier.model.load import load_adapted, load_causal
 from luthier.model.machine import choose_device, choose_dtype
-from luthier.model.spell import spell
 from luthier.model.template import Template, open_template
 
 ROWS_PER_BATCH = 32
@@ -53,9 +51,9 @@ class LocalModel:
         self.template = template
         self._name = name
         self._draw = draw
-        self._vocabulary = int(model.get_input_embeddings().weight.shape[0])
+        self._words = Words(template, int(model.get_input_embeddings().weight.shape[0]))
         self._lock = threading.Lock()
-        self._grammars = Grammars(template.tokenizer, self._vocabulary, template.stop_ids)
+        self._grammars = Grammars(template.tokenizer, self._words.vocabulary, template.stop_ids)
 
     @property
     def name(self) -> str:
@@ -80,15 +78,15 @@ class LocalModel:
     @property
     def vocabulary(self) -> int:
         """How many token ids there are."""
-        return self._vocabulary
+        return self._words.vocabulary
 
     def encode(self, prompt: Prompt) -> tuple[int, ...]:
         """Give the ids a prompt is fed as. Raises DataError if the template refuses the messages."""
-        return tuple(self._ids(prompt))
+        return tuple(self._words.ids(prompt))
 
     def spell(self, token_ids: Sequence[int]) -> list[bytes]:
         """Give each token's own bytes."""
-        return spell(self.template.tokenizer, token_ids)
+        return self._words.spell(token_ids)
 
     def answer(self, prompts: Sequence[Prompt], sampling: Sampling, tell: Tell = hush) -> list[Answer]:
         """Answer many prompts in batches of about the same length; answers come in the prompts' order.
@@ -133,7 +131,7 @@ class LocalModel:
         Raises DataError for a row that does not fit the context or holds ids outside the vocabulary.
         """
         for index, row in enumerate(rows):
-            self._check(row.ids.tolist(), 0, f"row {index + 1}")
+            self._words.check(row.ids.tolist(), 0, f"row {index + 1}")
         scores = [np.zeros(0) for _ in rows]
         done = 0
         for batch in _score_batches(rows):
@@ -147,9 +145,9 @@ class LocalModel:
 
     def _row(self, prompt: Prompt, sampling: Sampling, where: str) -> Row:
         check_takes(self, sampling)
-        draw = settle(sampling, self._draw, self._vocabulary)
-        ids = self._ids(prompt)
-        self._check(ids, 1, where)
+        draw = settle(sampling, self._draw, self._words.vocabulary)
+        ids = self._words.ids(prompt)
+        self._words.check(ids, 1, where)
         room = self.context - len(ids)
         generator = torch.Generator()
         if sampling.seed is None:
@@ -166,34 +164,6 @@ class LocalModel:
             top=sampling.top_logprobs,
             most_seconds=sampling.max_seconds,
         )
-
-    def _ids(self, prompt: Prompt) -> list[int]:
-        if isinstance(prompt, str):
-            ids: list[int] = self.template.tokenizer(prompt)["input_ids"]  # with the BOS token, where the model has one
-            return ids
-        if isinstance(prompt, Conversation):
-            return self.template.prompt(prompt.messages, prompt.tools)
-        if prompt and not isinstance(prompt[0], int):
-            return self.template.prompt([turn for turn in prompt if not isinstance(turn, int)])
-        return [int(token_id) for token_id in prompt if isinstance(token_id, int)]
-
-    def _check(self, ids: Sequence[int], room: int, where: str) -> None:
-        if not ids:
-            raise DataError("the prompt is empty: it has 0 tokens", where=where, mend="give at least one token")
-        if len(ids) + room > self.context:
-            raise DataError(
-                f"the prompt has {len(ids)} tokens, the model's context is {self.context}"
-                f"{' and an answer needs at least one' if room else ''}",
-                where=f"{where}, {CONTEXT}",
-                mend=f"shorten it to at most {self.context - room} tokens",
-            )
-        outside = [token_id for token_id in ids if not 0 <= token_id < self._vocabulary]
-        if outside:
-            raise DataError(
-                f"the token id {outside[0]} is outside the vocabulary (0 to {self._vocabulary - 1})",
-                where=where,
-                mend="use the ids of this model's own tokenizer",
-            )
 
 
 def open_local(

@@ -25,9 +25,9 @@ class Speaker:
         self._waiting: list[int] = []
         self._held = ""
 
-    def hear(self, token_id: int, *, heeds_stop: bool = True) -> str:
-        """Take the next token. Gives the text that is certain by now, often ''; a stop string not heeded is text."""
-        self._waiting.append(token_id)
+    def hear(self, *token_ids: int, heeds_stop: bool = True) -> str:
+        """Take the next tokens. Gives the text that is certain by now, often ''; a stop string not heeded is text."""
+        self._waiting.extend(token_ids)
         fresh = self._release()
         if heeds_stop:
             return self._say(fresh, is_last=False)

@@ -1,1 +1,0 @@
-"""Index: documents become a knowledge base that can be searched."""

@@ -1,0 +1,32 @@
+"""A child that answers by rules instead of a model: it dies, hangs and refuses where its orders say so."""
+
+import json
+import os
+import sys
+import time
+
+
+def main() -> None:
+    opening = json.loads(sys.stdin.readline())
+    if opening.get("dies"):
+        print("cannot read the weights", file=sys.stderr)
+        os._exit(3)
+    print(json.dumps({"ready": os.getpid()}), flush=True)
+    for line in sys.stdin:
+        order = json.loads(line)
+        if "ask" not in order:
+            continue
+        do = order.get("do", "answer")
+        if do == "die":
+            os.abort()
+        if do == "hang":
+            time.sleep(60)
+        if do == "refuse":
+            print(json.dumps({"refused": [order["ask"], "no such schema"]}), flush=True)
+        if do == "answer":
+            print(json.dumps({"steps": [[order["ask"], [7], None]]}), flush=True)
+            print(json.dumps({"steps": [[order["ask"], [8], "stop"]]}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
