@@ -70,6 +70,12 @@ STAGES: dict[str, Stage] = {
         "luthier.fetch.run:fetch",
         first="source",
     ),
+    "index": Stage(
+        "Make a knowledge base of documents, or bring it up to date.",
+        "luthier.index.spec:IndexSpec",
+        "luthier.index.run:index",
+        first="source",
+    ),
     "prepare": Stage(
         "Turn raw rows into examples with tokens and label masks.",
         "luthier.prepare.spec:PrepareSpec",

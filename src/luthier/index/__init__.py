@@ -1,0 +1,1 @@
+"""Index: documents become a knowledge base that can be searched."""

@@ -1,0 +1,262 @@
+"""Bring documents into a knowledge base: read, cut, embed, keep. A kill loses at most the batch it was in."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from luthier.engine.embed import choose_embedder, open_embedder
+from luthier.engine.ports import Embedder
+from luthier.errors import DataError, LuthierError, ToolError
+from luthier.event import Counted, Progress, Tell, Warned
+from luthier.index.cut import Sizes, cut
+from luthier.index.parsed import Parsed, from_json
+from luthier.index.readers import VERSION, read_document
+from luthier.index.sources import File
+from luthier.index.spec import IndexSpec
+from luthier.index.summary import summarise
+from luthier.measure.words import words
+from luthier.retrieve.catalogue import Catalogue
+from luthier.retrieve.place import CATALOGUE, CURRENT, Current, flip, knowledge_folder, read_current, writer_lock
+from luthier.retrieve.ports import Store, Vector
+from luthier.retrieve.stores import open_store
+from luthier.retrieve.writer import KINDS, Draft, NewDocument, Writer
+
+CHUNKS_AT_ONCE = 256
+"""Chunks that are embedded and kept in one go."""
+SAMPLED = 20
+"""Documents that are read to choose an embedder."""
+
+
+def bring_in(spec: IndexSpec, files: Sequence[File], project: Path, tell: Tell) -> dict[str, Any]:
+    """Bring files into the knowledge base of a spec; gives its name, revision and what it holds."""
+    folder = knowledge_folder(project, spec.name)
+    with writer_lock(folder, tell):
+        before = read_current(folder) if (folder / CURRENT).exists() else None
+        name = _embedder_of(spec, before, files, tell)
+        embedder = open_embedder(name, tell) if name else None
+        wanted = _wanted(spec, name, embedder, before)
+        catalogue, stores = open_generation(folder, wanted)
+        try:
+            writer = Writer(catalogue, stores)
+            job = _Job(spec, Cutter(spec, embedder), writer, catalogue, embedder, tell)
+            if before and before.generation != wanted.generation:
+                job.carry_over(folder / before.generation / CATALOGUE, {file.label for file in files})
+            job.follow(files)
+            state = {"name": spec.name, **_state(catalogue)}
+        finally:
+            catalogue.close()
+            for store in stores.values():
+                store.close()
+        if wanted != before:
+            flip(folder, wanted)
+    job.report()
+    return state
+
+
+def holds(spec: IndexSpec, files: Sequence[File], project: Path) -> bool:
+    """Whether the knowledge base holds just these files of the spec's sources, as the spec wants them."""
+    folder = knowledge_folder(project, spec.name)
+    if not (folder / CURRENT).exists():
+        return False
+    current = read_current(folder)
+    is_same = current.settings == _settings(spec) and spec.embedder in ("auto", current.embedder or "none")
+    if not is_same or current.store != spec.store or current.about != (spec.about or current.about):
+        return False
+    catalogue = Catalogue(folder / current.generation / CATALOGUE)
+    try:
+        with catalogue.reading():
+            held = {
+                label: sha256 for label, (_, sha256, source) in catalogue.documents().items() if source in spec.sources
+            }
+    finally:
+        catalogue.close()
+    return held == {file.label: _mark(spec, file.sha256) for file in files}
+
+
+def open_generation(folder: Path, current: Current) -> tuple[Catalogue, dict[str, Store]]:
+    """Open what a generation consists of; it is made where it is not there."""
+    place = folder / current.generation
+    place.mkdir(parents=True, exist_ok=True)
+    catalogue = Catalogue(place / CATALOGUE, create=True)
+    stores = {kind: open_store(current.store, kind, current.width, place, current.store_settings) for kind in KINDS}
+    return catalogue, stores
+
+
+@dataclass
+class Cutter:
+    """Turns what was read into pieces, sized by the embedder's tokens."""
+
+    spec: IndexSpec
+    embedder: Embedder | None
+
+    def __post_init__(self) -> None:
+        cut_spec = self.spec.cut
+        tokens = min(cut_spec.tokens, self.embedder.most_tokens) if self.embedder else cut_spec.tokens
+        self.sizes = Sizes(tokens, min(cut_spec.overlap, tokens // 2), cut_spec.parent_tokens)
+
+    def count(self, texts: Sequence[str]) -> list[int]:
+        """Count tokens; words where there is no embedder."""
+        return self.embedder.count_tokens(texts) if self.embedder else [len(words(text)) for text in texts]
+
+    def document(self, parsed: Parsed, label: str, source: str, mark: str, metadata: Mapping[str, Any]) -> NewDocument:
+        """Give a document's pieces."""
+        summary = summarise(parsed)
+        drafts = [*cut(parsed, self.sizes, self.count), Draft("summary", summary, (0, 0))]
+        return NewDocument(label, source, mark, parsed.title, parsed.text, summary, metadata, drafts, parsed.to_json())
+
+
+@dataclass
+class _Job:
+    spec: IndexSpec
+    cutter: Cutter
+    writer: Writer
+    catalogue: Catalogue
+    embedder: Embedder | None
+    tell: Tell
+    counts: dict[str, int] = field(
+        default_factory=lambda: dict.fromkeys(("added", "changed", "unchanged", "deleted", "left out"), 0)
+    )
+    failures: list[tuple[bool, LuthierError]] = field(default_factory=list)
+
+    def follow(self, files: Sequence[File]) -> None:
+        """Make the knowledge base hold what the sources hold now."""
+        held = self.catalogue.documents()
+        wanted = {file.label for file in files}
+        gone = [label for label, (_, _, source) in held.items() if source in self.spec.sources and label not in wanted]
+        self.counts["deleted"] = self.writer.delete(gone)
+        news = [file for file in files if held.get(file.label, (0, ""))[1] != _mark(self.spec, file.sha256)]
+        self.counts["unchanged"] = len(files) - len(news)
+        known = set(held)
+
+        def documents() -> Iterator[NewDocument | None]:
+            for file in news:
+                document = self._read(file)
+                if document:
+                    self.counts["changed" if file.label in known else "added"] += 1
+                yield document
+
+        self._keep(documents(), len(news))
+
+    def carry_over(self, path: Path, without: set[str]) -> None:
+        """Cut and embed anew what another generation holds, from what it keeps of each document."""
+        old = Catalogue(path)
+        rows = old.connection.execute(
+            "SELECT label, source, sha256, metadata, parsed FROM document WHERE state = 'here' ORDER BY id"
+        ).fetchall()
+        old.close()
+        held = self.catalogue.documents()
+        left = [row for row in rows if row[0] not in without and held.get(row[0], (0, ""))[1] != row[2]]
+
+        def documents() -> Iterator[NewDocument]:
+            from luthier.retrieve.catalogue import unpack
+
+            for label, source, mark, metadata, parsed in left:
+                yield self.cutter.document(from_json(unpack(parsed)), label, source, mark, json.loads(metadata))
+
+        self._keep(documents(), len(left))
+
+    def report(self) -> None:
+        """Say what was done; raises the first error of a document that was named itself."""
+        self.tell(Counted("documents", {name: count for name, count in self.counts.items() if count}))
+        named = [error for is_named, error in self.failures if is_named]
+        done = self.counts["added"] + self.counts["changed"] + self.counts["unchanged"]
+        if named or (self.failures and not done):
+            raise (named or [error for _, error in self.failures])[0]
+
+    def _read(self, file: File) -> NewDocument | None:
+        try:
+            parsed = read_document(file.path)
+        except (DataError, ToolError) as error:
+            self.failures.append((file.is_named, error))
+            self.counts["left out"] += 1
+            self.tell(Warned(f"left out: {error.what} ({error.where})", error.mend))
+            return None
+        metadata = {**parsed.metadata, "file": file.label, **self.spec.metadata}
+        return self.cutter.document(parsed, file.label, file.source, _mark(self.spec, file.sha256), metadata)
+
+    def _keep(self, documents: Iterator[NewDocument | None], total: int) -> None:
+        began, chunks = time.monotonic(), 0
+        batch: list[NewDocument] = []
+        for done, document in enumerate(documents, start=1):
+            if document:
+                batch.append(document)
+            pieces = sum(len(one.drafts) for one in batch)
+            if batch and (pieces >= CHUNKS_AT_ONCE or done == total):
+                self.writer.add(batch, self._vectors(batch))
+                chunks += pieces
+                batch = []
+                seconds = max(1e-9, time.monotonic() - began)
+                left = (total - done) * seconds / done
+                self.tell(Progress("indexing", done, total, "documents", chunks / seconds, left))
+        if batch:
+            self.writer.add(batch, self._vectors(batch))
+
+    def _vectors(self, batch: Sequence[NewDocument]) -> dict[bytes, Vector]:
+        """Embed what is new; what was embedded before keeps its vector."""
+        if self.embedder is None:
+            return {}
+        drafts = [draft for document in batch for draft in document.drafts if draft.kind in KINDS]
+        vectors = self.writer.known_vectors(drafts)
+        texts = {draft.content: draft.searched for draft in drafts if draft.content not in vectors}
+        if texts:
+            found = self.embedder.embed(list(texts.values()), "passage", _quiet(self.tell))
+            vectors.update(zip(texts, found, strict=True))
+        return vectors
+
+
+def _quiet(tell: Tell) -> Callable[[Any], None]:
+    """Pass on all but progress: ours counts documents."""
+    return lambda event: None if isinstance(event, Progress) else tell(event)
+
+
+def _embedder_of(spec: IndexSpec, before: Current | None, files: Sequence[File], tell: Tell) -> str:
+    if spec.embedder != "auto":
+        return "" if spec.embedder == "none" else spec.embedder
+    if before:
+        return before.embedder
+    texts = []
+    for file in files[:SAMPLED]:
+        try:
+            texts.append(read_document(file.path).text[:2000])
+        except (DataError, ToolError):
+            continue  # it is said where it is read to be kept
+    return choose_embedder(texts, tell)
+
+
+def _wanted(spec: IndexSpec, name: str, embedder: Embedder | None, before: Current | None) -> Current:
+    """Give the generation that is to be read afterwards: the one there is, or the next."""
+    about = spec.about or (before.about if before else "")
+    name_of = embedder.name if embedder else ""
+    width = embedder.width if embedder else 0
+    wanted = Current("", about, name, name_of, width, spec.store, _settings(spec), spec.store_settings)
+    if before and replace(before, generation="", about=about) == wanted:
+        return replace(wanted, generation=before.generation)
+    text = json.dumps(asdict(replace(wanted, about="")), sort_keys=True, default=str)
+    return replace(wanted, generation=f"generation-{hashlib.sha256(text.encode()).hexdigest()[:8]}")
+
+
+def _settings(spec: IndexSpec) -> dict[str, Any]:
+    return {"cut": spec.cut.model_dump(mode="json")}
+
+
+def _mark(spec: IndexSpec, sha256: str) -> str:
+    """Give a hash of all that bears on what is kept of a file."""
+    text = json.dumps([sha256, spec.metadata, VERSION], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _state(catalogue: Catalogue) -> dict[str, Any]:
+    with catalogue.reading():
+        held = catalogue.documents()
+        chunks, length = catalogue.totals("chunk")
+        return {
+            "revision": catalogue.revision,
+            "documents": len(held),
+            "chunks": chunks,
+            "words": length,
+            "held": {label: mark for label, (_, mark, _) in sorted(held.items())},
+        }

@@ -1,0 +1,49 @@
+"""Extractive summaries: the sentences that hold most of what a document keeps coming back to."""
+
+from collections import Counter
+from math import log
+
+from luthier.index.parsed import Parsed
+from luthier.measure.sentences import sentences
+from luthier.measure.words import words
+
+SENTENCES_READ = 2000
+"""Of a book, the first so many are looked at."""
+
+
+def summarise(parsed: Parsed, most_words: int = 150) -> str:
+    """Give the title, the headings and the likeliest sentences, in the document's order.
+
+    A sentence counts by how often its words come in the document, each word once, words of every other sentence not at
+    all; by its place, early ones more; and once one is chosen its words count less. Sources: Luhn 1958, "The automatic
+    creation of literature abstracts"; Nenkova and Vanderwende 2005, SumBasic.
+    """
+    headings = list(dict.fromkeys(block.text for block in parsed.blocks if block.kind == "heading"))
+    body = [block.text for block in parsed.blocks if block.kind != "heading"]
+    found = [sentence for text in body for sentence in _sentences(text)][:SENTENCES_READ]
+    bags = [set(words(sentence, bigrams=True)) for sentence in found]
+    spread = Counter(word for bag in bags for word in bag)
+    value = {word: log(1 + count) for word, count in spread.items() if 1 < count <= max(2, len(bags) // 2)}
+    chosen: list[int] = []
+    room = most_words - len(words(" ".join(headings)))
+    left = {place: bag for place, bag in enumerate(bags) if bag}
+    while left and room > 0:
+        best = max(left, key=lambda place: (_worth(left[place], value) * (1 + 1 / (1 + place)), -place))
+        bag = left.pop(best)
+        length = len(words(found[best]))
+        if length > max(room, most_words // 3) and chosen:
+            continue
+        chosen.append(best)
+        room -= length
+        value = {word: (worth / 3 if word in bag else worth) for word, worth in value.items()}
+    title = [parsed.title] if parsed.title and parsed.title not in headings else []
+    return "\n".join([*title, *headings[:20], *(found[place] for place in sorted(chosen))])
+
+
+def _sentences(text: str) -> list[str]:
+    return [text[begin:end] for begin, end in sentences(text)]
+
+
+def _worth(bag: set[str], value: dict[str, float]) -> float:
+    """The mean worth of a sentence's words, so that long ones are not preferred for their length alone."""
+    return sum(value.get(word, 0.0) for word in bag) / (len(bag) + 5)

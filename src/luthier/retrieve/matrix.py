@@ -1,0 +1,60 @@
+"""Vectors in memory, searched exactly."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from luthier.retrieve.ports import Vector
+
+
+class Matrix:
+    """Float32 rows under ids. Taking one away moves the last into its place, so a change costs what it changes."""
+
+    def __init__(self, width: int, rows: int = 0) -> None:
+        self._ids: npt.NDArray[np.int64] = np.zeros(rows, np.int64)
+        self._vectors: npt.NDArray[np.float32] = np.zeros((rows, width), np.float32)
+        self._row_of: dict[int, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._row_of)
+
+    def add(self, ids: Sequence[int], vectors: npt.NDArray[np.float32]) -> None:
+        """Add rows under ids that are not in it."""
+        begin, end = len(self), len(self) + len(ids)
+        if end > len(self._ids):
+            more = max(end, len(self._ids) * 5 // 4) - len(self._ids)
+            self._ids = np.concatenate([self._ids, np.zeros(more, np.int64)])
+            self._vectors = np.concatenate([self._vectors, np.zeros((more, self._vectors.shape[1]), np.float32)])
+        self._ids[begin:end] = ids
+        self._vectors[begin:end] = vectors
+        self._row_of.update(zip(ids, range(begin, end), strict=True))
+
+    def remove(self, ids: Sequence[int]) -> None:
+        """Take rows away; ids that are not in it are passed over."""
+        for number in ids:
+            row = self._row_of.pop(number, None)
+            if row is None:
+                continue
+            last = len(self)
+            if row != last:
+                self._ids[row], self._vectors[row] = self._ids[last], self._vectors[last]
+                self._row_of[int(self._ids[row])] = row
+
+    def nearest(self, vector: Vector, count: int, only: Sequence[int] | None = None) -> list[tuple[int, float]]:
+        """Give the (id, dot product) of the nearest rows; `only` among these ids."""
+        if only is None:
+            return best(self._ids[: len(self)], self._vectors[: len(self)] @ vector, count)
+        rows = [self._row_of[number] for number in only if number in self._row_of]
+        return best(self._ids[rows], self._vectors[rows] @ vector, count)
+
+
+def best(ids: npt.NDArray[Any], scores: npt.NDArray[Any], count: int) -> list[tuple[int, float]]:
+    """Give the ids of the highest scores with them, the highest first; of equal ones the lower id."""
+    if len(scores) > count:
+        edge = np.partition(scores, len(scores) - count)[len(scores) - count]
+        chosen = np.flatnonzero(scores >= edge)
+        ids, scores = ids[chosen], scores[chosen]
+    order = np.lexsort((ids, -scores))[:count]
+    return [(int(ids[place]), float(scores[place])) for place in order]

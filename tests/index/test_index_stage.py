@@ -1,0 +1,154 @@
+from pathlib import Path
+
+import pytest
+from word_embedder import WordEmbedder
+
+from luthier.artifact.store import Store
+from luthier.errors import DataError, SpecError
+from luthier.event import Counted, hush
+from luthier.index import build
+from luthier.index.run import index
+from luthier.index.spec import CutSpec, IndexSpec
+from luthier.retrieve.how import SearchSpec
+from luthier.retrieve.opening import KnowledgeBase, open_index
+
+
+@pytest.fixture
+def embedder(monkeypatch: pytest.MonkeyPatch) -> WordEmbedder:
+    made = WordEmbedder()
+    monkeypatch.setattr(build, "open_embedder", lambda name, tell: made)
+    return made
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    place = tmp_path / "documents"
+    place.mkdir()
+    (place / "cats.md").write_text("# Cats\n\nCats purr. They sleep all day.\n\n## Food\n\nCats eat fish.\n")
+    (place / "dogs.txt").write_text("Dogs bark at night.\n\nDogs eat bones.\n")
+    (place / "law.txt").write_bytes("离婚登记需要户口簿。\n\n租赁合同应当采用书面形式。".encode("gb18030"))
+    return place
+
+
+def spec_of(folder: Path, **more: object) -> IndexSpec:
+    return IndexSpec(source=str(folder), embedder="words", **more)
+
+
+def opened(store: Store, embedder: WordEmbedder) -> KnowledgeBase:
+    return open_index(store.root / "knowledge" / "knowledge", embedder)
+
+
+def test_a_chunk_that_is_found_can_be_checked_by_its_span(store: Store, folder: Path, embedder: WordEmbedder) -> None:
+    made = index(spec_of(folder), store, hush)
+    base = open_index(made.folder, embedder)
+    for way in ("bm25", "dense", "hybrid"):
+        found = base.search("what do cats eat", SearchSpec(way=way, top=1))
+        (hit,) = found.hits
+        assert hit.chunk.heading == ("Cats", "Food")
+        assert hit.chunk.text == "Cats eat fish."
+        begin, end = hit.chunk.span
+        assert base.document(hit.chunk.document).text[begin:end] == hit.chunk.text
+
+
+def test_chinese_in_gb18030_is_found_in_chinese(store: Store, folder: Path, embedder: WordEmbedder) -> None:
+    index(spec_of(folder), store, hush)
+    hit = opened(store, embedder).search("书面租赁合同", SearchSpec(way="bm25", top=1)).hits[0]
+    assert "租赁合同应当采用书面形式" in hit.chunk.text
+
+
+def test_what_did_not_change_is_not_embedded_again(
+    store: Store, folder: Path, embedder: WordEmbedder, told: list[object]
+) -> None:
+    first = index(spec_of(folder), store, hush)
+    embedder.embedded.clear()
+    assert index(spec_of(folder), store, hush).id == first.id
+    assert embedder.embedded == []
+    (folder / "dogs.txt").write_text("Dogs bark at night.\n\nDogs eat meat.\n")
+    (folder / "cats.md").unlink()
+    second = index(spec_of(folder, cut=CutSpec(tokens=16)), store, hush)
+    embedder.embedded.clear()
+    longer = "Dogs bark at night and at noon, all day long, whoever comes by."
+    (folder / "dogs.txt").write_text(f"{longer}\n\nDogs eat meat.\n")
+    third = index(spec_of(folder, cut=CutSpec(tokens=16)), store, told.append)
+    assert len({first.id, second.id, third.id}) == 3
+    assert Counted("documents", {"changed": 1, "unchanged": 1}) in told
+    assert not any("离婚" in text for text in embedder.embedded)
+
+
+def test_a_file_that_left_its_folder_is_never_found_again(store: Store, folder: Path, embedder: WordEmbedder) -> None:
+    index(spec_of(folder), store, hush)
+    reader = opened(store, embedder)
+    assert reader.search("cats purr").hits[0].chunk.document.endswith("cats.md")
+    (folder / "cats.md").unlink()
+    index(spec_of(folder), store, hush)
+    for way in ("bm25", "dense", "hybrid"):
+        for path in ("plain", "two_step"):
+            found = reader.search("cats purr", SearchSpec(way=way, path=path, top=50))
+            assert [hit for hit in found.hits if "cats" in hit.chunk.document] == []
+    assert not any("cats" in label for label in reader.labels())
+
+
+def test_the_same_order_brings_back_what_was_deleted_in_between(
+    store: Store, folder: Path, embedder: WordEmbedder
+) -> None:
+    made = index(spec_of(folder), store, hush)
+    text = (folder / "cats.md").read_text()
+    (folder / "cats.md").unlink()
+    index(spec_of(folder), store, hush)
+    (folder / "cats.md").write_text(text)
+    assert index(spec_of(folder), store, hush).id == made.id
+    assert opened(store, embedder).search("cats purr").hits[0].chunk.document.endswith("cats.md")
+
+
+def test_other_settings_make_a_new_generation_and_readers_follow(
+    store: Store, folder: Path, embedder: WordEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index(spec_of(folder), store, hush)
+    wide = WordEmbedder(width=64, name="wide")
+    monkeypatch.setattr(build, "open_embedder", lambda name, tell: wide)
+    index(IndexSpec(source=str(folder / "dogs.txt"), embedder="wide"), store, hush)
+    base = opened(store, wide)
+    assert len(base.labels()) == 3
+    assert base.search("cats purr", SearchSpec(way="dense")).hits[0].chunk.document.endswith("cats.md")
+    with pytest.raises(DataError, match="32 numbers, the index has 64") as caught:
+        opened(store, embedder)
+    assert "luthier index embedder=" in caught.value.mend
+
+
+def test_filters_keep_what_they_say(store: Store, folder: Path, embedder: WordEmbedder) -> None:
+    index(spec_of(folder, metadata={"year": 2024}), store, hush)
+    base = opened(store, embedder)
+
+    def find(where: dict[str, object]) -> set[str]:
+        return {hit.chunk.metadata["type"] for hit in base.search("cats eat fish", SearchSpec(where=where)).hits}
+
+    assert find({"type": "text"}) == {"text"}
+    assert find({"type": ["markdown", "pdf"], "year": {"from": 2024, "below": 2025}}) == {"markdown"}
+    assert find({"year": {"above": 2024}}) == set()
+    with pytest.raises(SpecError, match="nearly") as caught:
+        find({"year": {"nearly": 3}})
+    assert caught.value.where == "key where.year"
+
+
+@pytest.mark.parametrize(
+    ("source", "says", "mend"),
+    [
+        ("cats.mdd", "there is no file", "did you mean"),
+        ("empty", "holds no documents", ".md"),
+        ("*.pdq", "0 files match", ".md"),
+        ("photo.jpeg", "cannot be told from its name", ".md"),
+    ],
+)
+def test_a_source_without_documents_is_refused(store: Store, folder: Path, source: str, says: str, mend: str) -> None:
+    (folder / "empty").mkdir()
+    (folder / "photo.jpeg").write_bytes(b"x")
+    with pytest.raises(DataError, match=says) as caught:
+        index(IndexSpec(source=str(folder / source)), store, hush)
+    assert mend in caught.value.mend
+    assert source.strip("*") in caught.value.where
+
+
+def test_without_sources_nothing_is_made(store: Store) -> None:
+    with pytest.raises(SpecError, match="no source") as caught:
+        index(IndexSpec(), store, hush)
+    assert caught.value.where == "key source"
