@@ -91,7 +91,7 @@ def test_going_back_from_no_release_is_refused(store: Store, capsys: Caught) -> 
 )
 def test_going_back_takes_nothing_beside_it(more: tuple[str, ...], store: Store, capsys: Caught) -> None:
     assert refused(capsys, store, "--rollback", *more) == [
-        "error: --rollback, --promote, --log, --verify and settings exclude each other",
+        "error: --rollback, --promote, --from, --log, --verify and settings exclude each other",
         "  where: command line",
         "  mend:  give one of them",
     ]

@@ -81,3 +81,29 @@ def test_a_name_the_scores_do_not_hold_offers_the_nearest(rule: str, name: str, 
     assert caught.value.what == f"the scores hold no {name!r}"
     assert caught.value.where == f"rule {rule!r}, character {position}"
     assert mend in caught.value.mend
+
+
+def test_the_figures_of_one_model_alone_are_named_after() -> None:
+    alone = {"heldout": {"rows": 9, "metrics": {"exact_match": {"value": 0.5, "low": 0.4, "high": 0.6}}}}
+    rules = ["exact_match.after == 0.5", "exact_match.after.low >= 0.4", "exact_match.after.high > 0.6"]
+    assert [verdict.passed for verdict in judge(rules, alone)] == [True, True, False]
+    with pytest.raises(SpecError, match=r"the scores hold no 'exact_match.gain'"):
+        judge(["exact_match.gain > 0"], alone)
+
+
+def test_a_certificate_is_judged_by_its_figures_and_passed_counts_one() -> None:
+    certificate = {"passed": True, "kl": 0.002, "max_logit_difference": None, "engine": "openvino"}
+    rules = ["certificate.passed == 1", "certificate.kl <= 0.001", "certificate.max_logit_difference < 1"]
+    assert [verdict.passed for verdict in judge(rules, SCORES, certificate)] == [True, False, False]
+    with pytest.raises(SpecError) as caught:
+        judge(["certificate.kll < 1"], SCORES, certificate)
+    assert caught.value.mend == "did you mean 'certificate.kl'?"
+
+
+@pytest.mark.parametrize(("count", "passed"), [(0, True), (1, False)])
+def test_answers_that_no_judge_could_judge_fail_the_gate(count: int, passed: bool) -> None:
+    scores = {"heldout": {**SCORES["heldout"], "unjudged": {"before": {"relevance": 0}, "after": {"relevance": count}}}}
+    verdicts = judge(["rouge_l.gain > 0"], scores)
+    assert [verdict.passed for verdict in verdicts] == [True, passed]
+    assert verdicts[1].rule == "every answer of heldout was judged"
+    assert verdicts[1].value == f"0 without relevance, {count} without relevance, of 100"

@@ -39,7 +39,7 @@ def tuned_and_scores(store: Store, name: str = "one") -> tuple[Artifact, Artifac
 
 
 def released(store: Store, name: str) -> str:
-    return release(PASSING, *tuned_and_scores(store, name), store, hush).id
+    return release(PASSING, *tuned_and_scores(store, name), None, store, hush).id
 
 
 def what_was_decided(store: Store) -> list[tuple[str, str]]:
@@ -48,7 +48,7 @@ def what_was_decided(store: Store) -> list[tuple[str, str]]:
 
 def test_a_model_that_passes_is_released_and_current_with_its_figures(store: Store, told: list[Event]) -> None:
     tuned, scores = tuned_and_scores(store)
-    found = release(PASSING, tuned, scores, store, told.append)
+    found = release(PASSING, tuned, scores, None, store, told.append)
     assert found.kind == "release"
     assert current(store) == found.id
     assert [event for event in told if isinstance(event, Judged)] == [
@@ -72,7 +72,7 @@ def test_a_refusal_names_every_failed_rule_with_its_figures_and_leaves_a_line_bu
     tuned, scores = tuned_and_scores(store)
     spec = ReleaseSpec(gate=("rouge_l.after >= 0.9", "rouge_l.gain > 0", "rouge_l.gain.low > 0.2"))
     with pytest.raises(GateError) as caught:
-        release(spec, tuned, scores, store, hush)
+        release(spec, tuned, scores, None, store, hush)
     assert caught.value.what == (
         f"the gate refuses {tuned.id}, 2 of 3 rules fail: rouge_l.after >= 0.9: 0.35 >= 0.9 (rouge_l.after = 0.35); "
         "rouge_l.gain.low > 0.2: 0.1 > 0.2 (rouge_l.gain.low = 0.1)"
@@ -91,7 +91,7 @@ def test_every_refusal_is_a_line_and_none_changes_what_is_current(store: Store) 
     first = released(store, "one")
     for _ in range(2):
         with pytest.raises(GateError):
-            release(ReleaseSpec(gate=("rouge_l.after > 1",)), *tuned_and_scores(store, "two"), store, hush)
+            release(ReleaseSpec(gate=("rouge_l.after > 1",)), *tuned_and_scores(store, "two"), None, store, hush)
     assert [what for what, _ in what_was_decided(store)] == ["promote", "refuse", "refuse"]
     assert current(store) == first
 
@@ -105,7 +105,7 @@ def test_scores_of_another_model_are_refused(store: Store) -> None:
     tuned, _ = tuned_and_scores(store, "one")
     other, scores = tuned_and_scores(store, "two")
     with pytest.raises(KindError) as caught:
-        release(PASSING, tuned, scores, store, hush)
+        release(PASSING, tuned, scores, None, store, hush)
     assert caught.value.where == "input 'scores'"
     assert caught.value.mend == f"evaluate {tuned.id} first, or release {other.id}"
 
@@ -113,7 +113,7 @@ def test_scores_of_another_model_are_refused(store: Store) -> None:
 def test_what_is_no_scores_is_refused(store: Store) -> None:
     tuned, _ = tuned_and_scores(store)
     with pytest.raises(KindError) as caught:
-        release(PASSING, tuned, tuned, store, hush)
+        release(PASSING, tuned, tuned, None, store, hush)
     assert caught.value.where == "input 'scores'"
     assert caught.value.mend == "give an id that begins with scores-"
 
@@ -142,7 +142,7 @@ def test_a_release_that_was_rolled_back_is_left_alone_by_the_recipe_which_says_h
 ) -> None:
     first, second = released(store, "one"), released(store, "two")
     rollback(store, hush)
-    assert release(PASSING, *tuned_and_scores(store, "two"), store, told.append).id == second
+    assert release(PASSING, *tuned_and_scores(store, "two"), None, store, told.append).id == second
     assert current(store) == first
     warned = [event for event in told if isinstance(event, Warned)]
     assert [event.mend for event in warned] == [f"luthier release --promote {second}"]
@@ -281,7 +281,7 @@ def test_a_gate_that_cannot_be_read_fails_with_the_spec_before_anything_runs(
 
 def test_a_rule_over_figures_that_were_not_measured_makes_no_release(store: Store) -> None:
     with pytest.raises(SpecError) as caught:
-        release(ReleaseSpec(gate=("bleu.after > 3",)), *tuned_and_scores(store), store, hush)
+        release(ReleaseSpec(gate=("bleu.after > 3",)), *tuned_and_scores(store), None, store, hush)
     assert caught.value.where == "rule 'bleu.after > 3', character 1"
     assert "rouge_l.after" in caught.value.mend
     assert current(store) is None

@@ -86,7 +86,12 @@ def test_whatever_is_written_is_a_rule_or_a_clear_refusal(text: str) -> None:
         ("rouge_l.after = 0.3", "'=' cannot be read", 15, "use names, numbers"),
         ("open(rouge_l.after) >= 0", "'open' names no figure", 1, "write [tag.]metric."),
         ("__import__('os').system >= 0", "'.' cannot be read", 17, "use names, numbers"),
-        ("rouge_l >= 0.3", "'rouge_l' names no figure", 1, "write [tag.]metric.(before | after | gain | gain.low"),
+        (
+            "rouge_l >= 0.3",
+            "'rouge_l' names no figure",
+            1,
+            "write [tag.]metric.(before | after | after.low | after.high | gain",
+        ),
         ("rouge_l.low >= 0.3", "'rouge_l.low' names no figure", 1, "write [tag.]metric."),
         ("a.b.c.after >= 0.3", "'a.b.c.after' names no figure", 1, "write [tag.]metric."),
         ("after >= 0.3", "'after' names no figure", 1, "write [tag.]metric."),

@@ -1,6 +1,7 @@
 """`luthier release` without a model to judge: promote, go back, read the log, see that nobody altered it."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import click
@@ -19,6 +20,11 @@ RELEASE_OPTIONS = (
         ["--channel"], type=click.Choice(CHANNELS), help="Where --promote and --rollback do so (default: stable)."
     ),
     click.Option(["--why"], metavar="TEXT", help="The reason, for the log."),
+    click.Option(
+        ["--from", "traffic"],
+        metavar="ID|FILE",
+        help="Let a trial's traffic decide: the canary becomes the stable release, or its trial ends.",
+    ),
     click.Option(["--log"], is_flag=True, help="Show every decision: when, who, what, why."),
     click.Option(
         ["--verify"],
@@ -32,7 +38,7 @@ RELEASE_OPTIONS = (
 
 def decide(store: Store, given: Mapping[str, Any], has_settings: bool) -> bool:
     """Do what an option asks for, if one does; then nothing is made."""
-    asked = [name for name in ACTIONS if given[name] not in (None, False)]
+    asked = [name for name in ACTIONS if given[OPTION.get(name, name)] not in (None, False)]
     details = [name for name in ("channel", "why") if given[name] is not None]
     if len(asked) > 1 or (asked and has_settings):
         names = ", ".join(f"--{name}" for name in ACTIONS)
@@ -60,6 +66,17 @@ def _rollback(store: Store, given: Mapping[str, Any]) -> None:
         name = rollback(store, tell, given["why"] or BY_HAND, channel=given["channel"] or "stable")
     if name:
         click.echo(name)
+
+
+def _settle(store: Store, given: Mapping[str, Any]) -> None:
+    from luthier.artifact.traffic import seal_traffic
+    from luthier.release.trial import settle
+
+    path = Path(given["traffic"])
+    with telling(store, "release") as tell:
+        found = seal_traffic(store, path, tell) if path.is_file() else store.find(given["traffic"], "traffic")
+        name = settle(store, found, tell)
+    click.echo(name)
 
 
 def _log(store: Store, given: Mapping[str, Any]) -> None:
@@ -92,6 +109,9 @@ def _verify(store: Store, given: Mapping[str, Any]) -> None:
 ACTIONS: dict[str, Callable[[Store, Mapping[str, Any]], None]] = {
     "rollback": _rollback,
     "promote": _promote,
+    "from": _settle,
     "log": _log,
     "verify": _verify,
 }
+OPTION = {"from": "traffic"}
+"""Where an action's option has another name in Python."""

@@ -107,7 +107,11 @@ STAGES: dict[str, Stage] = {
         "Pass a tuned model through the gate, promote it, or roll back.",
         "luthier.release.spec:ReleaseSpec",
         "luthier.release.run:release",
-        takes={"tuned": Input("adapter", answers=True), "scores": Input("scores")},
+        takes={
+            "tuned": Input("adapter", answers=True),
+            "scores": Input("scores"),
+            "general": Input("scores", lambda spec: False),
+        },
     ),
 }
 

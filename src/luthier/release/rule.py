@@ -4,7 +4,8 @@
     sum     = product {("+" | "-") product}
     product = factor {("*" | "/") factor}
     factor  = ["-" | "+"] (number | name | "(" sum ")")
-    name    = [tag "."] metric "." ("before" | "after" | "gain" | "gain.low" | "gain.high")
+    name    = [tag "."] metric "." ("before" | "after" | "after.low" | "after.high" | "gain" | "gain.low" | "gain.high")
+            | "certificate." figure
 
 A tag that is no plain word stands in quotes: `'2024-05'.rouge_l.after > 0.3`. Nothing else can be written, so a
 rule can do nothing but compare.
@@ -19,8 +20,18 @@ from typing import Protocol
 
 from luthier.errors import SpecError
 
-FIELDS = (("before",), ("after",), ("gain",), ("gain", "low"), ("gain", "high"))
+FIELDS = (
+    ("before",),
+    ("after",),
+    ("after", "low"),
+    ("after", "high"),
+    ("gain",),
+    ("gain", "low"),
+    ("gain", "high"),
+)
 """What may be asked of a metric."""
+CERTIFICATE = "certificate"
+"""How a name begins that stands for a figure of the model's certificate."""
 DEEPEST = 20
 """How deep parentheses and signs may nest: a bound on the reader's own recursion."""
 LONGEST = 500
@@ -231,6 +242,9 @@ class _Reader:
         text, begin = self.ahead.text, self.ahead.begin
         parts = tuple(part.strip("'\"") for part in re.findall(_PART, text))
         field = parts[-2:] if parts[-1] in ("low", "high") else parts[-1:]
+        if parts[0] == CERTIFICATE and len(parts) == 2:
+            self.take()
+            return Name(text, parts, begin + 1)
         if field not in FIELDS or len(parts) - len(field) not in (1, 2):
             fields = " | ".join(".".join(known) for known in FIELDS)
             raise self.refuse(f"{text!r} names no figure", f"write [tag.]metric.({fields})")
