@@ -38,6 +38,8 @@ class Ways:
     """Whether layers are computed once more for backward, so that only their inputs are kept."""
     offload: bool = False
     """Whether what backward needs waits in the memory beside the CPU."""
+    plain: bool = False
+    """Whether layers are left as they are: their weights come and go, and who exchanges a forward pass must not."""
 
 
 AS_IT_COMES = Ways()
@@ -53,6 +55,9 @@ def supervised(
     probe = _probe(rows)
     packed, why = _try_packed(model, probe)
     tell(Chose("passes", "packed" if packed else "one example each", why))
+    if packed and ways.plain:
+        tell(Chose("ways", "layers as they are", "their weights come and go"))
+        return Supervised(model, packed, tokens_per_pass)
     if packed:
         narrow, why = _try_narrow(model, probe)
         tell(Chose("last layer", "learned places only" if narrow else "every place", why))

@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,10 @@ def load_causal(
     attention: str | None = None,
     trust_remote_code: bool = False,
     quantize: str = "none",
+    places: Mapping[str, str] | None = None,
 ) -> Any:
-    """Load a causal language model, in evaluation mode; `quantize` (a row of `quantized.KINDS`) narrows its weights.
+    """Load a causal language model, in evaluation mode; `quantize` (a row of `quantized.KINDS`) narrows its weights,
+    `places` (as `device_map.place_layers` gives them) spreads them.
 
     `dtype` is one of `DTYPES`, `device` what torch calls it (`cpu`, `cuda`, `cuda:1`, `mps`), `attention` the name of
     an attention function transformers knows (None: its own choice). Code in the folder runs only if trusted.
@@ -34,7 +37,7 @@ def load_causal(
     architecture is unknown; ToolError if the device is not here.
     """
     model, found = _read(
-        folder, "AutoModelForCausalLM", dtype, device, quantize, trust_remote_code, attention=attention
+        folder, "AutoModelForCausalLM", dtype, device, quantize, trust_remote_code, places, attention=attention
     )
     _check_whole(folder, found)
     return model
@@ -50,6 +53,7 @@ def load_classifier(
     seed: int,
     trust_remote_code: bool = False,
     quantize: str = "none",
+    places: Mapping[str, str] | None = None,
 ) -> Any:
     """Load a language model with a new linear layer of `outputs` numbers in the place of its head, seeded.
 
@@ -68,6 +72,7 @@ def load_classifier(
             device,
             quantize,
             trust_remote_code,
+            places,
             num_labels=outputs,
             problem_type=problem,
         )
@@ -83,7 +88,14 @@ def load_classifier(
 
 
 def _read(
-    folder: Path, auto: str, dtype: str, device: str, quantize: str, trust_remote_code: bool, **more: Any
+    folder: Path,
+    auto: str,
+    dtype: str,
+    device: str,
+    quantize: str,
+    trust_remote_code: bool,
+    places: Mapping[str, str] | None,
+    **more: Any,
 ) -> tuple[Any, dict[str, Any]]:
     import torch  # 2.5 s: only when a model is needed
     import transformers
@@ -94,7 +106,9 @@ def _read(
         raise ModelError(f"dtype is {dtype!r}", where=str(folder), mend=f"give one of {', '.join(DTYPES)}")
     _check_device(torch, device)
     silence()
-    narrow = quantization(folder, quantize, dtype, device)
+    placed = quantization(folder, quantize, dtype, device)
+    if places is not None:
+        placed["device_map"] = dict(places)
     if "attention" in more:
         more["attn_implementation"] = more.pop("attention")
     try:
@@ -106,13 +120,13 @@ def _read(
             trust_remote_code=trust_remote_code,
             ignore_mismatched_sizes=True,  # told by the caller, with the names and both shapes
             output_loading_info=True,
-            **narrow,
+            **placed,
             **more,
         )
     except Exception as error:  # transformers, its configs and safetensors each raise their own
         raise _explain(folder, error) from error
     keep_layout(model)
-    return (model if narrow else model.to(device)).eval(), found  # narrow weights are placed as they are read
+    return (model if placed else model.to(device)).eval(), found  # those lie where they were read to
 
 
 def load_adapted(model: Any, folder: Path) -> Any:
@@ -170,10 +184,13 @@ def _check_all_placed(adapted: Any, folder: Path) -> None:
 
 def silence() -> None:
     """Turn off the progress bars and the chatter of transformers: what matters is told as events."""
-    from transformers.utils import logging
+    import logging
 
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
+    from transformers.utils import logging as library
+
+    library.disable_progress_bar()
+    library.set_verbosity_error()
+    logging.getLogger("accelerate").setLevel(logging.ERROR)
 
 
 def _check_weights(folder: Path) -> None:

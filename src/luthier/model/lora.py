@@ -12,6 +12,8 @@ from peft.tuners.lora import Linear as PeftLinear
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from luthier.model.device_map import is_away
+
 SIBLINGS = (
     ("q_proj", "k_proj", "v_proj"),
     ("gate_proj", "up_proj"),
@@ -127,6 +129,7 @@ def is_plain(module: Any) -> bool:
     return (
         len(names) == 1
         and type(module.base_layer) is nn.Linear
+        and not is_away(module.base_layer)
         and isinstance(module.lora_dropout[names[0]], nn.Identity)
         and not module.use_dora.get(names[0], False)
         and not module.lora_A[names[0]].bias

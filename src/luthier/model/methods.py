@@ -27,6 +27,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from luthier.errors import SpecError
+from luthier.model.device_map import stand_ins
 
 ALL_LINEAR = "all-linear"
 PATTERN = "re:"
@@ -200,7 +201,8 @@ def put_on(model: Any, kind: str, wishes: Wishes, seed: int) -> Any:
             warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
             # its own patterns for experts that are one tensor, which these models may not have
             warnings.filterwarnings("ignore", message=".*_pattern keys did not match.*")
-            adapted = get_peft_model(model, config(model, wishes))
+            with stand_ins(model):
+                adapted = get_peft_model(model, config(model, wishes))
     finally:
         torch.random.set_rng_state(state)
     for parameter in adapted.parameters():

@@ -10,6 +10,8 @@ from luthier.errors import ModelError
 from luthier.model.shapes import Layer, Shapes
 from luthier.model.template import read_config
 
+FREE_SHARE = 0.6
+"""Part of a place's free memory that weights may take where nothing is said: a step computes in the rest."""
 HEAD_CHUNK_BYTES = 32 * 2**20
 """The head's loss makes at most so many bytes of float32 logits at a time."""
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}

@@ -48,6 +48,22 @@ INCOMPATIBLE: tuple[Pair, ...] = (
         "set adapter.kind=lora or dora, or leave quantize out",
     ),
     Pair(
+        "adapter.kind",
+        (*OWN, "pissa", "dora"),
+        "device_map",
+        ("auto",),
+        "it changes, or begins from, weights that come only while they are computed",
+        "set adapter.kind=lora, or leave device_map out",
+    ),
+    Pair(
+        "learn.shard",
+        ("full", "offload"),
+        "device_map",
+        ("auto",),
+        "one cuts weights over processes, the other spreads them over the devices of one",
+        "leave one of them out",
+    ),
+    Pair(
         "learn.shard",
         ("full", "offload"),
         "quantize",

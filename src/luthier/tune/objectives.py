@@ -24,6 +24,9 @@ from luthier.tune.opening import Opened
 from luthier.tune.spec import TuneSpec
 from luthier.tune.watch import Look, answers, class_figures, classes, general, together
 
+Places = Mapping[str, str] | None
+"""Which module lies where; None: all on the device."""
+
 
 @dataclass(frozen=True)
 class Taught:
@@ -44,14 +47,19 @@ class Setting:
     """What a task needs before and after an adapter is put on."""
 
     peft_task: str
-    load: Callable[[Artifact, Artifact, TuneSpec, str, str], Any]
-    """(model, data, spec, device, dtype) -> the model in memory."""
+    load: Callable[[Artifact, Artifact, TuneSpec, str, str, Places], Any]
+    """(model, data, spec, device, dtype, places) -> the model in memory."""
     teach: Callable[[Opened, Artifact, Artifact, TuneSpec, Tell], Taught]
 
 
-def _load_chat(model: Artifact, data: Artifact, spec: TuneSpec, device: str, dtype: str) -> Any:
+def _load_chat(model: Artifact, data: Artifact, spec: TuneSpec, device: str, dtype: str, places: Places) -> Any:
     return load_causal(
-        model.folder, dtype=dtype, device=device, trust_remote_code=_trusted(model), quantize=spec.quantize
+        model.folder,
+        dtype=dtype,
+        device=device,
+        trust_remote_code=_trusted(model),
+        quantize=spec.quantize,
+        places=places,
     )
 
 
@@ -89,7 +97,8 @@ def _ways(spec: TuneSpec, tokens: int) -> Ways:
     return Ways(
         compile=learning.compile,
         tokens=int(learning.epochs * tokens),
-        checkpoint=learning.checkpoint_activations,
+        checkpoint=learning.checkpoint_activations and spec.device_map == "none",
+        plain=spec.device_map != "none",
         offload=learning.offload_activations,
     )
 
@@ -100,7 +109,7 @@ def _why_apart(spec: TuneSpec) -> str:
     return f"{spec.adapter.kind} puts its virtual tokens before one row at a time"
 
 
-def _load_classes(model: Artifact, data: Artifact, spec: TuneSpec, device: str, dtype: str) -> Any:
+def _load_classes(model: Artifact, data: Artifact, spec: TuneSpec, device: str, dtype: str, places: Places) -> Any:
     found = find_classes(data)
     return load_classifier(
         model.folder,
@@ -111,6 +120,7 @@ def _load_classes(model: Artifact, data: Artifact, spec: TuneSpec, device: str, 
         seed=spec.seed,
         trust_remote_code=_trusted(model),
         quantize=spec.quantize,
+        places=places,
     )
 
 

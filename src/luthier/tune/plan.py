@@ -13,7 +13,7 @@ from luthier.model.plan import read_shapes
 from luthier.model.shapes import Shapes
 from luthier.tune.calibration import Calibration, read_calibration, scale_key
 from luthier.tune.plan_load import Load, load_of
-from luthier.tune.plan_place import Place
+from luthier.tune.plan_place import Place, weights_room
 from luthier.tune.plan_spread import Spread, spread
 from luthier.tune.plan_terms import Memory, disk_terms, memory, method_group, pass_of
 from luthier.tune.plan_time import LAYER_SECONDS, operations, passes_per_step, speed_of, step_seconds
@@ -72,12 +72,15 @@ def make_plan(
 
     Raises SpecError for a target that names no layer, ModelError for a folder that is no model.
     """
+    if spec.device_map == "auto":  # then layers are computed twice
+        spec = spec.model_copy(update={"learn": spec.learn.model_copy(update={"checkpoint_activations": True})})
     known = read_calibration(root) if root else Calibration()
     shapes = shapes_for(spec, folder)
     load = load or load_of(spec, data, place.devices)
     trained = trained_parameters(spec.adapter, shapes, load.outputs)
     process = known.process_bytes.get(f"{place.device}/{method_group(spec)}")
-    found = memory(spec, folder, shapes, load, dtype, place.device, int(process) if process else None)
+    room = weights_room(spec, place)
+    found = memory(spec, folder, shapes, load, dtype, place.device, int(process) if process else None, room)
     shared = spread(spec, found, shapes, place)
     raw = shared.memory.peak_bytes
     key = scale_key(place.device, spec.adapter.kind, spec.quantize)

@@ -11,6 +11,8 @@ import yaml
 
 from luthier.errors import SpecError
 from luthier.model.machine import free_memory_bytes
+from luthier.model.plan import FREE_SHARE
+from luthier.tune.spec import TuneSpec
 
 GPUS = Path(__file__).with_name("gpus.yaml")
 FILLED = 0.95
@@ -61,6 +63,16 @@ def choose_place(gpu: str | None, memory: str | None, devices: int) -> Place:
     row = gpus()[name]
     own = int(row["memory"] * 1e9)
     return Place("cuda", name, own if room is None else room, row["speed"] * 1e12, devices)
+
+
+def weights_room(spec: TuneSpec, place: Place) -> int | None:
+    """Give the bytes weights may take of a device, the rest of them lying elsewhere; None: all lie there."""
+    if spec.device_map == "none":
+        return None
+    asked = spec.max_memory.get(place.device)
+    if asked is not None:
+        return read_bytes(asked, "key max_memory")
+    return None if place.room_bytes is None else int(place.room_bytes * FREE_SHARE)
 
 
 def _nearest(asked: str) -> str:

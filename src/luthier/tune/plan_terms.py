@@ -10,7 +10,7 @@ from luthier.errors import ModelError
 from luthier.model.plan import DTYPE_BYTES, HEAD_CHUNK_BYTES
 from luthier.model.quantized import KINDS
 from luthier.model.shapes import Shapes
-from luthier.tune.incompatible import OWN
+from luthier.tune.incompatible import OWN, VIRTUAL
 from luthier.tune.plan_load import Load
 from luthier.tune.plan_trained import chosen_layers, trained_parameters
 from luthier.tune.spec import TuneSpec
@@ -18,12 +18,17 @@ from luthier.tune.spec import TuneSpec
 PROCESS_BYTES = {"adapter": 720_000_000, "own": 550_000_000}
 """Python with torch and transformers loaded, where no run here has measured it; for an adapter PEFT loads
 bitsandbytes too (tiny model, torch 2.13 on Linux)."""
+LEAN = ("lora", "rslora", "lora_plus", "pissa", *OWN, *VIRTUAL)
+"""Methods without PEFT's own LoRA layers, or whose layers are exchanged for lean ones."""
 CONTEXT_BYTES = 600_000_000
 """What a GPU's driver and libraries take of its memory before the first tensor."""
 ACCELERATOR_HEAD_BYTES = 2**29
 """Float32 logits the head makes at once on an accelerator."""
-GAPS_SHARE = 0.15
-"""Part of the activations that passes of uneven length leave unused between them in glibc's heap (SmolLM2-135M)."""
+LEAN_GAPS_SHARE, GAPS_SHARE = 0.15, 0.3
+"""Part of the activations that passes of uneven length leave unused between them in glibc's heap: with lean LoRA layers
+or none, and with PEFT's own, whose casts come and go (fitted on the grid of bench/tune_plan.py, SmolLM2-135M)."""
+KERNEL_SHARES = {"one by one": 0.3, "ia3": 0.5}
+"""Part of the kernels where a pass has fewer products: fused attention, no thin matrices (fitted on the same grid)."""
 KERNEL_BYTES, KERNEL_WIDTH, KERNEL_PASSES = 33_000_000, 576, 11
 """Growth of a process with each pass of a new length, at what width, and after how many passes it ends: oneDNN's cache
 holds 1,024 kernels (SmolLM2-135M, torch 2.13: with its cache cut to 32 the growth is half)."""
@@ -57,8 +62,13 @@ class Memory:
 
 
 def method_group(spec: TuneSpec) -> str:
-    """Name what a method loads: `own` weights need no PEFT."""
-    return "own" if spec.adapter.kind in OWN else "adapter"
+    """Name what a run loads: own weights need no PEFT, which brings bitsandbytes."""
+    return "own" if spec.adapter.kind in OWN and not needs_bitsandbytes(spec) else "adapter"
+
+
+def needs_bitsandbytes(spec: TuneSpec) -> bool:
+    """Whether the optimizer is one of bitsandbytes', which PEFT would load too."""
+    return spec.learn.optimizer in ("adamw_8bit", "paged_adamw_8bit", "lion")
 
 
 @dataclass(frozen=True)
@@ -77,16 +87,23 @@ class Passed:
 
 
 def memory(
-    spec: TuneSpec, folder: Path, shapes: Shapes, load: Load, dtype: str, device: str, process_bytes: int | None = None
+    spec: TuneSpec,
+    folder: Path,
+    shapes: Shapes,
+    load: Load,
+    dtype: str,
+    device: str,
+    process_bytes: int | None = None,
+    room_bytes: int | None = None,
 ) -> Memory:
-    """Count what a run on one device will take."""
+    """Count what a run on one device will take; of the weights no more than `room_bytes` lie there."""
     from luthier.learn.optimizer import OPTIMIZERS  # torch
 
     width, is_own = DTYPE_BYTES[dtype], spec.adapter.kind in OWN
     trained = trained_parameters(spec.adapter, shapes, load.outputs)
     passed = pass_of(spec, folder, shapes, load, dtype, device)
     process = process_bytes or (PROCESS_BYTES[method_group(spec)] if device == "cpu" else CONTEXT_BYTES)
-    weights = weight_bytes(spec, shapes, width)
+    weights = min(weight_bytes(spec, shapes, width), room_bytes or 2**63)
     still = {
         "process": process,
         "weights": weights,
@@ -99,26 +116,37 @@ def memory(
     activations = max(0, passed.activations_bytes - waiting)
     working = {"gradients": 4 * trained, "activations": activations, "head": head}
     if device == "cpu":
-        still["kernels"] = kernel_bytes(shapes, load, passed)
-        working["gaps"] = int(GAPS_SHARE * passed.activations_bytes)
-    if spec.quantize != "none":
+        still["kernels"] = kernel_bytes(spec, shapes, load, passed)
+        if is_own:  # glibc's heap does not give a gradient the room of what it was made of
+            working["activations"] = max(activations, passed.kept_bytes)
+        working["gaps"] = int(gaps_share(spec) * working["activations"])
+    if room_bytes is not None:
+        working["buffers"] = 2 * shapes.parameters // shapes.layers * width  # a layer that comes, one that goes
+    elif spec.quantize != "none":
         working["buffers"] = max(layer.size for layer in shapes.linear) * 2 * width  # a layer's weights made wide
     if passed.dev_bytes > sum(working.values()):
         working = {"gradients": 0, "activations": passed.dev_bytes, "head": head}
     largest = max(prod(shape) for shape in shapes.tensors.values()) if is_own else 0
     return Memory(
         {**still, **working},
-        loading_bytes=process + weights + (shapes.stored_bytes if device == "cpu" else 0),
+        loading_bytes=process + weights + (shapes.stored_bytes if device == "cpu" and room_bytes is None else 0),
         stepping_bytes=sum(still.values()) + 4 * trained + 8 * largest,
         kept_bytes=passed.kept_bytes,
         why={"activations": passed.why},
     )
 
 
-def kernel_bytes(shapes: Shapes, load: Load, passed: Passed) -> int:
+def gaps_share(spec: TuneSpec) -> float:
+    """Give the part of the activations that lies unused between them."""
+    is_lean = spec.adapter.kind in LEAN and spec.quantize == "none" and not spec.adapter.dropout
+    return LEAN_GAPS_SHARE if is_lean else GAPS_SHARE
+
+
+def kernel_bytes(spec: TuneSpec, shapes: Shapes, load: Load, passed: Passed) -> int:
     """Give what oneDNN's kernels take: each pass of another length makes its own, until their cache is full."""
     passes = (load.steps or KERNEL_PASSES) * (1 if passed.packed else len(load.largest))
-    return int(KERNEL_BYTES * min(1.0, shapes.hidden / KERNEL_WIDTH) * min(passes, KERNEL_PASSES))
+    share = KERNEL_SHARES.get(spec.adapter.kind if passed.packed else "one by one", 1.0)
+    return int(KERNEL_BYTES * share * min(1.0, shapes.hidden / KERNEL_WIDTH) * min(passes, KERNEL_PASSES))
 
 
 def weight_bytes(spec: TuneSpec, shapes: Shapes, width: int) -> int:

@@ -43,7 +43,7 @@ def tune(
     """
     place = torchrun_place()
     order, device, dtype = ordered(spec, model, data, VERSION)
-    _check_launch(processes, cluster, place)
+    _check_launch(spec, processes, cluster, place)
     checkpoints = store.work / order.id / "checkpoints"
     ran: list[bool] = []
 
@@ -84,9 +84,15 @@ def _launch(
     return work_on(job, Place(0, 1, 0), None, tell)
 
 
-def _check_launch(processes: int, cluster: str | None, place: Place | None) -> None:
+def _check_launch(spec: TuneSpec, processes: int, cluster: str | None, place: Place | None) -> None:
     if processes < 1:
         raise SpecError(f"--processes is {processes}", where="command line", mend="give 1 or more")
+    if spec.device_map != "none" and (processes > 1 or cluster is not None or place is not None):
+        raise SpecError(
+            "device_map=auto gives one process all devices, and several are asked for",
+            where="key device_map",
+            mend="use one process, or learn.shard=full, which cuts the weights over processes",
+        )
     if place is not None and (processes > 1 or cluster is not None):
         raise SpecError(
             f"torchrun started {place.size} processes, and --processes or --cluster asks for others",

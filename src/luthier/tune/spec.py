@@ -8,6 +8,8 @@ from luthier.spec import Spec
 
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Amount = Annotated[str, Field(pattern=r"^\s*[0-9]*\.?[0-9]+\s*([kKmMgGtT][iI]?[bB])?\s*$")]
+"""Bytes as people write them: 24GB, 500 MB."""
 Seed = Annotated[int, Field(ge=0, lt=1 << 63)]
 """What both torch and numpy take."""
 
@@ -131,6 +133,12 @@ class TuneSpec(Spec):
     """What is saved on the way."""
     quantize: Literal["none", "nf4", "int8"] = "none"
     """Bits of the frozen weights while adapters are trained: nf4 is QLoRA (arXiv:2305.14314); none: as they come."""
+    device_map: Literal["none", "auto"] = "none"
+    """auto: layers that find no room on the device lie on others like it, in main memory, then on disk, and come when
+    they are computed. Slow; for models larger than a device."""
+    max_memory: dict[str, Amount] = Field(default_factory=dict)
+    """With device_map=auto, most that weights may take of a place (`{cuda: 20GB, cpu: 30GB}`); else six tenths of
+    what is free."""
     general_probe: bool = True
     """Whether the loss on a few general questions is watched, so that forgetting is noticed."""
     track: tuple[Literal["tensorboard", "mlflow", "swanlab", "wandb", "trackio"], ...] = ("tensorboard",)

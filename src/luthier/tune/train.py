@@ -25,6 +25,7 @@ from luthier.tune.curves import draw
 from luthier.tune.measured import Measured
 from luthier.tune.objectives import Taught, setting_of
 from luthier.tune.opening import Opened, open_trained, rate_shares
+from luthier.tune.places import come_and_go, places_of
 from luthier.tune.spec import TuneSpec
 from luthier.tune.spread import check_shard, first_only, loaded_as, spread
 from luthier.tune.trackers import Run, tracked
@@ -54,7 +55,8 @@ def train(
     start = _found(work, processes, tell)
     replay(start, device, processes.size, tell, anyway=anyway)
     measured = Measured(spec, model, data, device, dtype, work, tell, processes.size)
-    loaded = setting.load(model, data, spec, *loaded_as(spec, device, dtype))
+    places = places_of(spec, model.folder, device, dtype)
+    loaded = come_and_go(setting.load(model, data, spec, *loaded_as(spec, device, dtype), places), places, tell)
     rows_there = len(read_tokens(data.folder, "train"))
     opened = open_trained(loaded, model.id, spec, _steps(spec, rows_there), setting.peft_task, tell)
     torch.manual_seed(spec.seed)
