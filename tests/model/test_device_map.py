@@ -7,7 +7,8 @@ import torch
 
 from luthier.artifact.store import Artifact
 from luthier.errors import RoomError
-from luthier.model.device_map import place_layers, rooms, stand_ins
+from luthier.model.away import stand_ins
+from luthier.model.device_map import place_layers, rooms
 from luthier.model.load import load_causal
 from luthier.model.skeleton import open_skeleton
 

@@ -5,7 +5,6 @@ layer (embeddings, the last norm, the head) stays on the device: the loss reads 
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -17,8 +16,6 @@ from luthier.model.machine import free_memory_bytes
 from luthier.model.plan import FREE_SHARE
 
 DISK = "disk"
-HOOK = "_hf_hook"
-"""Where accelerate keeps what brings a module's weights."""
 
 
 def rooms(device: str, asked: Mapping[str, int]) -> dict[str, int]:
@@ -81,29 +78,3 @@ def _outside(module: nn.Module, layers: list[nn.Module]) -> Iterator[nn.Module]:
             yield from _outside(child, layers)
         else:
             yield child
-
-
-def is_away(module: Any) -> bool:
-    """Whether a module's weight lies elsewhere, and comes only when the module is called."""
-    return bool(module.weight.is_meta) and hasattr(module, HOOK)
-
-
-@contextmanager
-def stand_ins(model: Any) -> Iterator[None]:
-    """Let weights that are elsewhere look as if they lay where they are computed, without taking room: an adapter is
-    made on the device of the weights it stands beside."""
-    away = [
-        (module, name, parameter)
-        for module in model.modules()
-        for name, parameter in module.named_parameters(recurse=False)
-        if parameter.is_meta and hasattr(module, HOOK)
-    ]
-    for module, name, parameter in away:
-        one = torch.zeros((), dtype=parameter.dtype, device=getattr(module, HOOK).execution_device)
-        setattr(module, name, nn.Parameter(one.expand(parameter.shape), requires_grad=False))
-    try:
-        yield
-    finally:
-        for module, name, parameter in away:
-            parameter.requires_grad_(getattr(module, name).requires_grad)
-            setattr(module, name, parameter)

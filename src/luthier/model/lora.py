@@ -12,7 +12,7 @@ from peft.tuners.lora import Linear as PeftLinear
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from luthier.model.device_map import is_away
+from luthier.model.away import is_away
 
 SIBLINGS = (
     ("q_proj", "k_proj", "v_proj"),

@@ -27,7 +27,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from luthier.errors import SpecError
-from luthier.model.device_map import stand_ins
+from luthier.model.away import stand_ins
 
 ALL_LINEAR = "all-linear"
 PATTERN = "re:"
