@@ -22,10 +22,10 @@ WINDOW = 3
 _SMALL = """
 a about above after again all also am an and any are as at be because been before being below between both but
 by can could did do does doing down during each few for from further had has have having he her here hers him
-his how i if in into is it its itself just me more most my of off on once only or other our out over own s
-same she should so some such t than that the their them then there these they this those through to too under
-until up upon very was we were what when where which while who whom why will with would you your yours please
-tell
+his how i if in into is it its itself just many me more most much my of off ok okay on once only or other our
+out over own please s same she should so some such sure t tell than that the their them then there these they
+this those through to too under until up upon very was we were what when where which while who whom why will
+with would yes you your yours
 """
 _STOP = frozenset(_SMALL.split())
 _CJK_STOP = frozenset(

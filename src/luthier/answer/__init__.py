@@ -1,0 +1,1 @@
+"""Answers from documents, with sources that were checked."""

@@ -1,0 +1,143 @@
+"""A knowledge base as a `ChatModel`: whoever asks models may ask it, and gets sources with the answer."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from luthier.answer.answerer import Answerer, Told
+from luthier.answer.trace import Trace
+from luthier.artifact.example import Conversation, Message
+from luthier.engine.ports import ALWAYS_TAKEN, Answer, Finish, Piece, Prompt, Sampling, check_takes
+from luthier.errors import DataError
+from luthier.event import Progress, Tell, hush
+
+Keep = Callable[[Mapping[str, Any]], None]
+"""Takes the trace of every answer."""
+Recorded = tuple[Mapping[str, Any], ...]
+"""The steps of an earlier trace."""
+
+
+class KnowledgeModel:
+    """A knowledge base that answers. Threads may share it where its generator may be shared."""
+
+    def __init__(self, name: str, answerers: Callable[[Sampling], Answerer], keep: Keep = lambda trace: None) -> None:
+        """`answerers` gives an answerer that draws as a request wishes; `keep` takes the trace of every answer."""
+        self._name = name
+        self._answerers = answerers
+        self._keep = keep
+        self._plain = answerers(Sampling())
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return self._name
+
+    @property
+    def defaults(self) -> Mapping[str, Any]:
+        """Its generator's."""
+        return self._plain.writer.model.defaults if self._plain.writer else {}
+
+    @property
+    def takes(self) -> frozenset[str]:
+        """What every engine heeds; sentences that are taken as they stand are the same however one draws."""
+        return ALWAYS_TAKEN
+
+    def answer(self, prompts: Sequence[Prompt], sampling: Sampling, tell: Tell = hush) -> list[Answer]:
+        """Answer many prompts, one after the other."""
+        answers: list[Answer] = []
+        for prompt in prompts:
+            answers.append(self.reply(prompt, sampling))
+            tell(Progress("answers", len(answers), len(prompts), "answers"))
+        return answers
+
+    def stream(self, prompt: Prompt, sampling: Sampling, cancelled: Callable[[], bool]) -> Iterator[Piece]:
+        """Answer one prompt sentence by sentence: each is checked against its sources before it is given.
+
+        The search is done before this returns: its errors come at once. `Answer.details` has `sources`, `sentences`,
+        `abstained`, `confidence`, `threshold` and the `passages` that were read.
+        """
+        return self._begin(prompt, sampling, cancelled, ())
+
+    def reply(self, prompt: Prompt, sampling: Sampling, recorded: Recorded = ()) -> Answer:
+        """Answer one prompt; what the steps of an earlier trace hold is taken from there."""
+        answers = [piece.answer for piece in self._begin(prompt, sampling, _never, recorded) if piece.answer]
+        return answers[-1]
+
+    def confidences(self, question: str, history: Sequence[Message], documents: Sequence[str]) -> tuple[float, float]:
+        """Give how sure it is that the answer was found, and how sure it would be without these documents."""
+        return self._plain.confidences(question, history, documents)
+
+    def _begin(
+        self, prompt: Prompt, sampling: Sampling, cancelled: Callable[[], bool], recorded: Recorded
+    ) -> Iterator[Piece]:
+        check_takes(self, sampling)
+        system, history, question = _read(prompt)
+        answerer = self._answerers(sampling)
+        trace = Trace(question, recorded=recorded)
+        found = answerer.find(question, history, trace)
+        told = Told()
+        texts = answerer.say(found, trace, told, system, cancelled)
+        return self._pieces(texts, trace, told, answerer.threshold, sampling.stop, cancelled)
+
+    def _pieces(
+        self,
+        texts: Iterator[str],
+        trace: Trace,
+        told: Told,
+        threshold: float,
+        stops: Sequence[str],
+        cancelled: Callable[[], bool],
+    ) -> Iterator[Piece]:
+        said = ""
+        for text in texts:
+            if cancelled():
+                return
+            fresh, is_stopped = _until_stop(said, text, stops)
+            said += fresh
+            yield Piece(fresh)
+            if is_stopped:
+                break
+        if cancelled():
+            return
+        details = {**told.plain(), "threshold": threshold}
+        trace.add("answer", text=said, **details)
+        self._keep(trace.plain())
+        yield Piece("", Answer(said, (), (), _finish(trace), details=details))
+
+
+def _finish(trace: Trace) -> Finish:
+    last = next((step for step in reversed(trace.steps) if step["step"] == "generate"), {})
+    return "length" if last.get("finish") == "length" else "stop"
+
+
+def _never() -> bool:
+    return False
+
+
+def _until_stop(said: str, text: str, stops: Sequence[str]) -> tuple[str, bool]:
+    """Give what may be said of a text before a stop string, and whether there was one."""
+    whole = said + text
+    places = [place for stop in stops if (place := whole.find(stop, max(0, len(said) - len(stop)))) >= 0]
+    return (whole[len(said) : max(len(said), min(places))], True) if places else (text, False)
+
+
+def _read(prompt: Prompt) -> tuple[str, tuple[Message, ...], str]:
+    """Give a prompt's system text, the turns before the question, and the question."""
+    if isinstance(prompt, str):
+        return "", (), prompt
+    if isinstance(prompt, Conversation):
+        if prompt.tools:
+            raise DataError(
+                "the request offers tools, and a knowledge base calls none",
+                where="request body, key tools",
+                mend="leave tools out, or ask an agent that has this knowledge base as a tool",
+            )
+        prompt = prompt.messages
+    turns = [turn for turn in prompt if isinstance(turn, Message)]
+    if len(turns) != len(prompt) or not turns or turns[-1].role != "user":
+        raise DataError(
+            "a knowledge base answers questions, this prompt does not end with one",
+            where="the prompt",
+            mend="send a text, or messages whose last one is of the role user",
+        )
+    system = "\n".join(turn.content for turn in turns if turn.role == "system")
+    return system, tuple(turn for turn in turns[:-1] if turn.role != "system"), turns[-1].content

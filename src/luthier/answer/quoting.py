@@ -1,0 +1,52 @@
+"""Documents are data: template tokens are taken out of what a generator reads, and orders in them are told apart.
+
+A sentence of a document that speaks to the machine ("ignore the instructions above") is never repeated as if the answer
+said it: it is shown as quoted text.
+"""
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from luthier.answer.passage import Passage
+
+TEMPLATE_TOKEN = re.compile(
+    r"<\|[^|<>\s]{1,40}\|>|<｜[^｜<>]{1,40}｜>|</?s>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>"
+    r"|</?(?:think|tool_call|tool_response)>",
+    re.I,
+)
+"""What a chat template would read as a turn's begin or end."""
+
+
+@cache
+def _orders() -> re.Pattern[str]:
+    lines = (Path(__file__).parent / "orders.txt").read_text(encoding="utf-8").splitlines()
+    patterns = [line for line in lines if line and not line.startswith("#")]
+    return re.compile("|".join(f"(?:{pattern})" for pattern in patterns), re.IGNORECASE | re.MULTILINE)
+
+
+def is_order(sentence: str) -> bool:
+    """Whether a sentence speaks to the machine that reads it."""
+    return bool(_orders().search(sentence)) or bool(TEMPLATE_TOKEN.search(sentence))
+
+
+def plain_text(text: str) -> str:
+    """Give a text without what a chat template would read as its own."""
+    before = None
+    while before != text:  # what is left may be a token again: <|im_<|x|>end|>
+        before, text = text, TEMPLATE_TOKEN.sub("", text)
+    return text
+
+
+def numbered(passages: Sequence[Passage], first: int = 1) -> str:
+    """Give passages as a prompt shows them: a number, where it stands, and the text in quotation marks."""
+    return "\n\n".join(
+        f"[{number}] ({plain_text(passage.label())})\n«{_inner(passage.read)}»"
+        for number, passage in enumerate(passages, first)
+    )
+
+
+def _inner(text: str) -> str:
+    """A quotation ends where we end it."""
+    return plain_text(text).replace("«", "‹").replace("»", "›")

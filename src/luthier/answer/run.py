@@ -1,0 +1,74 @@
+"""Answer: questions get answers from a knowledge base, each sentence with its checked source; or settings are kept."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from luthier.answer.questions import is_file
+from luthier.answer.spec import AnswerSpec
+from luthier.artifact.order import Order
+from luthier.artifact.store import Artifact, Store, check_kind
+from luthier.engine.ports import ChatModel
+from luthier.errors import SpecError
+from luthier.event import Tell
+
+VERSION = 1
+
+
+def answer(
+    spec: AnswerSpec,
+    index: Artifact,
+    generator: Artifact | None,
+    store: Store,
+    tell: Tell,
+    open_model: Callable[[Artifact], ChatModel],
+) -> Artifact:
+    """Make the `answer` of a knowledge base: answers.jsonl, traces.jsonl and settings.json; opened, it answers anew.
+
+    Raises SpecError for settings that do not go together, DataError for a file of questions that cannot be used, and
+    what the knowledge base and the generator raise.
+    """
+    check_kind(index, "index", "index")
+    if generator is not None and spec.generator not in ("auto", "local"):
+        raise SpecError(
+            f"generator is {spec.generator!r}, and {generator.id} is given too",
+            where="key generator",
+            mend="leave one of them out",
+        )
+    inputs = {"index": index.id, **({"generator": generator.id} if generator else {}), **_files(spec)}
+    if spec.replay:
+        inputs["replay"] = store.find(spec.replay, "answer").id
+
+    def build(out: Path, work: Path) -> Mapping[str, Any]:
+        from luthier.answer.build import build_answers
+
+        earlier = store.find(spec.replay, "answer").folder if spec.replay else None
+        return build_answers(spec, index, generator, earlier, out, open_model, tell)
+
+    choices = _revision(index) if spec.question or spec.replay else {}
+    return store.make(Order("answer", "answer", VERSION, spec.model_dump(mode="json"), inputs, choices), build, tell)
+
+
+def _revision(index: Artifact) -> dict[str, str]:
+    """A knowledge base lives on: answers from another state of it are other answers."""
+    if not index.exists:
+        return {}
+    from luthier.retrieve.opening import open_index
+
+    return {"revision": str(open_index(index.folder).revision)}
+
+
+def _files(spec: AnswerSpec) -> dict[str, str]:
+    """The fingerprints of the files of questions, so that other questions are another order."""
+    paths = {"questions": spec.question if is_file(spec.question) else "", "tune": spec.tune}
+    return {role: _fingerprint(Path(path), role) for role, path in paths.items() if path}
+
+
+def _fingerprint(path: Path, role: str) -> str:
+    if not path.is_file():
+        key = "question" if role == "questions" else role
+        raise SpecError(
+            f"there is no file {str(path)!r}", where=f"key {key}", mend="give a file of questions that exists"
+        )
+    return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
