@@ -76,7 +76,8 @@ class MadeIndex:
             for word in words(text, bigrams=True):
                 vectors[row, sum(word.encode()) * 31 % WIDTH] += 1
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return vectors / np.where(lengths > 0, lengths, 1)
+        scaled: npt.NDArray[np.float32] = vectors / np.maximum(lengths, np.float32(1e-9))
+        return scaled
 
 
 class Scripted:
@@ -101,8 +102,8 @@ class Scripted:
         yield Piece("", answer)
 
     def _one(self, prompt: Prompt) -> Answer:
-        turns = [turn for turn in prompt if isinstance(turn, Message)] if not isinstance(prompt, str) else []
-        heard = "\n".join(turn.content for turn in turns)  # type: ignore[union-attr]
+        assert isinstance(prompt, tuple)
+        heard = "\n".join(turn.content for turn in prompt if isinstance(turn, Message))
         self.heard.append(heard)
         said = self._say(heard)
         return Answer(said, tuple(range(len(said.split()))), tuple(range(len(heard.split()))), "stop")

@@ -1,6 +1,7 @@
 """Ways from passages to an answer: what is asked of the generator, how often, and what comes of it."""
 
 import re
+from typing import Any
 
 import pytest
 from made_index import MadeIndex, Scripted, ask
@@ -127,13 +128,13 @@ def test_documents_in_another_language_are_told_to_be_so() -> None:
         ({"rerank": "judge"}, "rerank=judge"),
     ],
 )
-def test_what_needs_a_generator_is_refused_without_one(settings: dict[str, object], what: str) -> None:
+def test_what_needs_a_generator_is_refused_without_one(settings: dict[str, Any], what: str) -> None:
     with pytest.raises(SpecError) as caught:
-        check(AnswerSpec(**settings), has_generator=False)  # type: ignore[arg-type]
+        check(AnswerSpec(**settings), has_generator=False)
     assert caught.value.what == f"{what} needs a generator, and there is none"
     assert caught.value.where == f"key {what.partition('=')[0]}"
     assert "--generator" in caught.value.mend
-    check(AnswerSpec(**settings), has_generator=True)  # type: ignore[arg-type]
+    check(AnswerSpec(**settings), has_generator=True)
 
 
 def test_a_base_without_an_embedder_is_searched_by_words_and_that_is_told() -> None:

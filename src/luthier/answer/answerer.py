@@ -11,7 +11,7 @@ from luthier.answer.gather import gather_in_rounds
 from luthier.answer.passage import Passage
 from luthier.answer.phrases import is_not_found, phrases_for
 from luthier.answer.queries import Looking, all_queries, alone
-from luthier.answer.relevance import Relevance
+from luthier.answer.relevance import Meaning, Relevance
 from luthier.answer.rerank import Bench, rerank
 from luthier.answer.sift import fit, leave_out_near_duplicates, surround, to_edges
 from luthier.answer.spec import AnswerSpec
@@ -65,26 +65,27 @@ class Answerer:
     """A knowledge base with the settings by which it answers."""
 
     def __init__(
-        self, spec: AnswerSpec, index: Index, writer: Writer | None, *, threshold: float | None, has_embedder: bool
+        self, spec: AnswerSpec, index: Index, writer: Writer | None, meaning: Meaning, threshold: float | None
     ) -> None:
         self.spec = spec
         self.index = index
         self.writer = writer
         chosen = spec.threshold if spec.threshold is not None else threshold
         self.threshold = DEFAULT_THRESHOLD if chosen is None else chosen
-        self._relevance = Relevance(index, has_embedder)
+        self._meaning = meaning
+        self._relevance = Relevance(meaning)
         self.synthesis = spec.synthesis
         self.rerank = spec.rerank
         if spec.synthesis == "auto":
             self.synthesis = "stuff" if writer else "extract"
         if spec.rerank == "auto":
-            self.rerank = "cross" if spec.reranker else "late" if has_embedder else "none"
+            self.rerank = "cross" if spec.reranker else "late" if meaning.is_there else "none"
 
     def find(self, question: str, history: Sequence[Message], trace: Trace) -> Found:
         """Find what an answer is to be made from. Raises DataError for a question that is empty or too long."""
         asked, ranked = self._rank(question, history, trace)
         found = self._first(ranked, trace)
-        sure = confidence(asked, found, self._relevance)
+        sure = confidence(asked, found)
         trace.add("confidence", value=round(sure, 4), threshold=self.threshold)
         if sure < self.threshold:
             return Found(asked, (), sure)
@@ -97,7 +98,7 @@ class Answerer:
         trace = Trace(question)
         asked, ranked = self._rank(question, history, trace)
         without = [passage for passage in ranked if passage.chunk.document not in documents]
-        whole, bare = (confidence(asked, self._first(each, trace), self._relevance) for each in (ranked, without))
+        whole, bare = (confidence(asked, self._first(each, trace)) for each in (ranked, without))
         return whole, bare
 
     def _rank(self, question: str, history: Sequence[Message], trace: Trace) -> tuple[str, list[Passage]]:
@@ -111,7 +112,7 @@ class Answerer:
         found = gather_in_rounds(
             self.index, queries, spec.search, spec.rounds, lambda passages: self._draft(asked, passages, trace), trace
         )
-        bench = Bench(self.index, self.writer, spec.reranker, trace)
+        bench = Bench(self._meaning, self.writer, spec.reranker, trace)
         return asked, rerank(self.rerank, asked, found, spec.rerank_top, bench)
 
     def _first(self, ranked: Sequence[Passage], trace: Trace) -> list[Passage]:

@@ -34,13 +34,13 @@ def build_answers(
     figures: dict[str, Any] = {}
     threshold = None
     if spec.tune:
-        model = open_answers(index, spec, writer, name=index.id, threshold=0.0)
+        model = open_answers(index.folder, spec, writer, name=index.id, threshold=0.0)
         found = calibrate(*_confidences(model, read_questions(Path(spec.tune)), tell))
         figures["calibration"], threshold = asdict(found), found.threshold
         atomic.write_json(out / CALIBRATION, asdict(found))
         tell(Said(found.sentence()))
     traces: list[Mapping[str, Any]] = []
-    model = open_answers(index, spec, writer, name=index.id, threshold=threshold, keep=traces.append, tell=tell)
+    model = open_answers(index.folder, spec, writer, name=index.id, threshold=threshold, keep=traces.append, tell=tell)
     asked, recorded = _questions(spec, earlier)
     answers = []
     for number, (each, steps) in enumerate(zip(asked, recorded, strict=True), 1):
@@ -58,9 +58,8 @@ def build_answers(
 def _questions(spec: AnswerSpec, earlier: Path | None) -> tuple[list[Asked], list[tuple[Mapping[str, Any], ...]]]:
     """Give what is asked, and for each question the steps of an earlier trace of it."""
     if earlier is not None:
-        rows = [json.loads(line) for line in (earlier / ANSWERS).read_text(encoding="utf-8").splitlines()]
-        traces = [json.loads(line) for line in (earlier / TRACES).read_text(encoding="utf-8").splitlines()]
-        asked = [Asked(row["question"], tuple(Message(**turn) for turn in row["history"])) for row in rows]
+        traces = [json.loads(line) for line in earlier.read_text(encoding="utf-8").splitlines()]
+        asked = [Asked(trace["question"], tuple(Message(**turn) for turn in trace["history"])) for trace in traces]
         return asked, [tuple(trace["steps"]) for trace in traces]
     asked = read_questions(Path(spec.question)) if is_file(spec.question) else []
     if not asked and spec.question:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from luthier.answer.passage import Passage
-from luthier.answer.relevance import Relevance
+from luthier.answer.relevance import by_words
 from luthier.errors import DataError
 from luthier.measure.support import content
 
@@ -19,16 +19,15 @@ RESAMPLES = 1_000
 Floats = npt.NDArray[np.float64]
 
 
-def confidence(question: str, passages: Sequence[Passage], relevance: Relevance) -> float:
-    """Give the mean of two figures: the nearest sentence's score, and the share of what the question asks for that the
-    best passage speaks of."""
-    if not passages:
-        return 0.0
+def confidence(question: str, passages: Sequence[Passage]) -> float:
+    """Give the mean of two shares of what the question asks for: what the nearest sentence speaks of, and what the best
+    passage does."""
     wanted = content(question)
-    nearest = max((each.score for found in relevance.rate(question, passages) for each in found), default=0.0)
-    spoken_of = max((len(wanted & content(passage.chunk.text)) for passage in passages), default=0)
-    share = spoken_of / len(wanted) if wanted else 0.0
-    return min(1.0, max(0.0, (nearest + share) / 2))
+    if not passages or not wanted:
+        return 0.0
+    nearest = max((each.score for passage in passages for each in by_words(question, passage)), default=0.0)
+    spoken_of = max(len(wanted & content(passage.chunk.text)) for passage in passages)
+    return min(1.0, (nearest + spoken_of / len(wanted)) / 2)
 
 
 @dataclass(frozen=True)

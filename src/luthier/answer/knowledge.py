@@ -72,7 +72,7 @@ class KnowledgeModel:
         check_takes(self, sampling)
         system, history, question = _read(prompt)
         answerer = self._answerers(sampling)
-        trace = Trace(question, recorded=recorded)
+        trace = Trace(question, history, recorded=recorded)
         found = answerer.find(question, history, trace)
         told = Told()
         texts = answerer.say(found, trace, told, system, cancelled)
@@ -105,8 +105,8 @@ class KnowledgeModel:
 
 
 def _finish(trace: Trace) -> Finish:
-    last = next((step for step in reversed(trace.steps) if step["step"] == "generate"), {})
-    return "length" if last.get("finish") == "length" else "stop"
+    said = [step.get("finish") for step in trace.steps if step["step"] == "generate"]
+    return "length" if said[-1:] == ["length"] else "stop"
 
 
 def _never() -> bool:

@@ -1,14 +1,15 @@
 """From settings, a knowledge base and perhaps a generator to what answers."""
 
 from dataclasses import replace
+from pathlib import Path
 
 from luthier.answer.answerer import Answerer
 from luthier.answer.knowledge import Keep, KnowledgeModel
 from luthier.answer.queries import WAYS
+from luthier.answer.relevance import Meaning
 from luthier.answer.spec import AnswerSpec
 from luthier.answer.synthesis import SYNTHESES
 from luthier.answer.writer import Writer
-from luthier.artifact.store import Artifact
 from luthier.engine.ports import ChatModel, Sampling
 from luthier.errors import SpecError
 from luthier.event import Chose, Tell, hush
@@ -53,13 +54,15 @@ def open_knowledge(
 ) -> KnowledgeModel:
     """Make a knowledge base answer; automatic choices are told. Raises SpecError for what does not go together."""
     check(spec, generator is not None)
-    if not has_embedder and "way" not in spec.search.model_fields_set:
+    if not has_embedder and spec.search.way == "hybrid":
         spec = spec.model_copy(update={"search": spec.search.model_copy(update={"way": "bm25"})})
         tell(Chose("search.way", "bm25", f"{index.name} was made without an embedder"))
 
+    meaning = Meaning(index, has_embedder)
+
     def answerers(sampling: Sampling) -> Answerer:
         writer = Writer(generator, _settled(sampling, spec)) if generator is not None else None
-        return Answerer(spec, index, writer, threshold=threshold, has_embedder=has_embedder)
+        return Answerer(spec, index, writer, meaning, threshold)
 
     first = answerers(Sampling())
     _tell_choices(spec, first, has_embedder, threshold, tell)
@@ -91,17 +94,17 @@ def _tell_choices(
 
 
 def open_answers(
-    index: Artifact,
+    folder: Path,
     spec: AnswerSpec,
     generator: ChatModel | None,
     *,
     name: str,
-    threshold: float | None,
+    threshold: float | None = None,
     keep: Keep = lambda trace: None,
     tell: Tell = hush,
 ) -> KnowledgeModel:
-    """Open the knowledge base that an artifact of the kind `index` describes, so that it answers."""
-    opened = open_index(index.folder, tell=tell)
+    """Open the knowledge base of a folder, or of an artifact of the kind `index`, so that it answers."""
+    opened = open_index(folder, tell=tell)
     has_embedder = bool(opened.current.embedder)
     return open_knowledge(
         name, spec, opened, generator, threshold=threshold, has_embedder=has_embedder, keep=keep, tell=tell

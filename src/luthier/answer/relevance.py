@@ -1,9 +1,12 @@
 """How near each sentence of the passages is to a question: by words, and by meaning where the base has an embedder."""
 
+import threading
+from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from luthier.answer.passage import Passage
 from luthier.measure.sentences import Span, sentences
@@ -12,6 +15,9 @@ from luthier.retrieve.ports import Index
 
 MOST_SENTENCES = 40
 """Of a passage."""
+MEANT = 12
+"""So many sentences, those nearest by words, are looked at by meaning: each costs an embedder 5 to 100 ms on a CPU."""
+KEPT_VECTORS = 4_000
 
 
 @dataclass(frozen=True)
@@ -22,37 +28,58 @@ class Rated:
     score: float
 
 
-class Relevance:
-    """Rates sentences; with an embedder words and meaning count half each."""
+class Meaning:
+    """Vectors of texts, each asked of the embedder once; there is none where the base has no embedder."""
 
     def __init__(self, index: Index, has_embedder: bool) -> None:
         self._index = index
-        self._has_embedder = has_embedder
+        self.is_there = has_embedder
+        self._lock = threading.Lock()
+        self._known: OrderedDict[str, npt.NDArray[np.float32]] = OrderedDict()
+
+    def vectors(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Give the vectors of texts, shape (texts, width)."""
+        with self._lock:
+            known = {text: self._known[text] for text in texts if text in self._known}
+        missing = list(dict.fromkeys(text for text in texts if text not in known))
+        fresh = dict(zip(missing, self._index.embed(missing), strict=True)) if missing else {}
+        found = [fresh[text] if text in fresh else known[text] for text in texts]
+        with self._lock:
+            self._known.update(fresh)
+            while len(self._known) > KEPT_VECTORS:
+                self._known.popitem(last=False)
+        return np.stack(found)
+
+
+class Relevance:
+    """Rates sentences; for those that words find nearest, words and meaning count half each."""
+
+    def __init__(self, meaning: Meaning) -> None:
+        self._meaning = meaning
 
     def rate(self, question: str, passages: Sequence[Passage]) -> list[list[Rated]]:
         """Give, for each passage, its sentences with their scores, in their order."""
-        spans = [sentences(passage.chunk.text)[:MOST_SENTENCES] for passage in passages]
-        texts = [
-            passage.chunk.text[begin:end]
-            for passage, found in zip(passages, spans, strict=True)
-            for begin, end in found
-        ]
-        if not texts:
-            return [[] for _ in passages]
-        scores = self._scores(question, texts)
-        rated, place = [], 0
-        for found in spans:
-            rated.append([Rated(span, float(score)) for span, score in zip(found, scores[place:], strict=False)])
-            place += len(found)
+        rated = [by_words(question, passage) for passage in passages]
+        if not self._meaning.is_there:
+            return rated
+        places = [(place, number) for place, found in enumerate(rated) for number in range(len(found))]
+        nearest = sorted(places, key=lambda pair: -rated[pair[0]][pair[1]].score)[:MEANT]
+        if not nearest:
+            return rated
+        texts = [passages[place].chunk.text[slice(*rated[place][number].span)] for place, number in nearest]
+        vectors = self._meaning.vectors([question, *texts])
+        rated = [[replace(each, score=each.score / 2) for each in found] for found in rated]
+        for (place, number), likeness in zip(nearest, vectors[1:] @ vectors[0], strict=True):
+            each = rated[place][number]
+            rated[place][number] = replace(each, score=each.score + float(likeness) / 2)
         return rated
 
-    def _scores(self, question: str, texts: Sequence[str]) -> Sequence[float]:
-        wanted = content(question)
-        by_words = np.asarray([_overlap(wanted, content(text)) for text in texts])
-        if not self._has_embedder:
-            return list(by_words)
-        vectors = self._index.embed([question, *texts])
-        return list((by_words + vectors[1:] @ vectors[0]) / 2)
+
+def by_words(question: str, passage: Passage) -> list[Rated]:
+    """Rate the sentences of a passage by the words they share with a question."""
+    wanted, text = content(question), passage.chunk.text
+    spans = sentences(text)[:MOST_SENTENCES]
+    return [Rated((begin, end), _overlap(wanted, content(text[begin:end]))) for begin, end in spans]
 
 
 def _overlap(wanted: frozenset[str], found: frozenset[str]) -> float:

@@ -9,13 +9,12 @@ import numpy as np
 from luthier.answer.passage import Passage
 from luthier.answer.phrases import phrases_for
 from luthier.answer.quoting import plain_text
+from luthier.answer.relevance import Meaning, by_words
 from luthier.answer.trace import Trace
 from luthier.answer.writer import Writer
-from luthier.measure.sentences import sentences
-from luthier.retrieve.ports import Index
 
-MOST_SENTENCES = 24
-"""Of a passage: what is longer is looked at by its first sentences."""
+SENTENCES_LOOKED_AT = 4
+"""Of a passage, by late interaction: each costs the embedder 5 to 100 ms on a CPU."""
 JUDGED_CHARACTERS = 2_000
 _PART = re.compile(r"[，,;；。.!！?？\n]+|\band\b|以及|并且")
 _MARK = re.compile(r"\d+(?:\.\d+)?")
@@ -25,7 +24,7 @@ _MARK = re.compile(r"\d+(?:\.\d+)?")
 class Bench:
     """What a reranker may use."""
 
-    index: Index
+    meaning: Meaning
     writer: Writer | None
     folder: str
     trace: Trace
@@ -53,13 +52,11 @@ def _late(question: str, passages: Sequence[Passage], bench: Bench) -> Sequence[
     """For each part of the question the likest sentence of a passage, averaged over the parts.
 
     ColBERT's sum of maxima (Khattab and Zaharia 2020, arXiv:2004.12832, equation 3), over parts and sentences in place
-    of tokens, because an embedder gives one vector a text.
+    of tokens, because an embedder gives one vector a text. Of a passage, the sentences nearest by words are looked at.
     """
-    parts = [question, *[part.strip() for part in _PART.split(question) if len(part.strip()) > 3]]
-    parts = list(dict.fromkeys(parts))
-    cut = [_sentences(passage.chunk.text) for passage in passages]
-    flat = [sentence for found in cut for sentence in found]
-    vectors = bench.index.embed([*parts, *flat])
+    parts = list(dict.fromkeys([question, *(part.strip() for part in _PART.split(question) if len(part.strip()) > 3)]))
+    cut = [_nearest(question, passage) for passage in passages]
+    vectors = bench.meaning.vectors([*parts, *(sentence for found in cut for sentence in found)])
     likeness_PS = vectors[: len(parts)] @ vectors[len(parts) :].T
     scores, begin = [], 0
     for found in cut:
@@ -68,8 +65,9 @@ def _late(question: str, passages: Sequence[Passage], bench: Bench) -> Sequence[
     return scores
 
 
-def _sentences(text: str) -> list[str]:
-    return [text[begin:end] for begin, end in sentences(text)][:MOST_SENTENCES]
+def _nearest(question: str, passage: Passage) -> list[str]:
+    rated = sorted(by_words(question, passage), key=lambda each: -each.score)[:SENTENCES_LOOKED_AT]
+    return [passage.chunk.text[slice(*each.span)] for each in rated]
 
 
 def _judge(question: str, passages: Sequence[Passage], bench: Bench) -> Sequence[float]:

@@ -37,14 +37,14 @@ def answer(
             mend="leave one of them out",
         )
     inputs = {"index": index.id, **({"generator": generator.id} if generator else {}), **_files(spec)}
-    if spec.replay:
-        inputs["replay"] = store.find(spec.replay, "answer").id
+    traces = _traces(spec.replay, store)
+    if traces is not None:
+        inputs["replay"] = _fingerprint(traces, "replay")
 
     def build(out: Path, work: Path) -> Mapping[str, Any]:
         from luthier.answer.build import build_answers
 
-        earlier = store.find(spec.replay, "answer").folder if spec.replay else None
-        return build_answers(spec, index, generator, earlier, out, open_model, tell)
+        return build_answers(spec, index, generator, traces, out, open_model, tell)
 
     choices = _revision(index) if spec.question or spec.replay else {}
     return store.make(Order("answer", "answer", VERSION, spec.model_dump(mode="json"), inputs, choices), build, tell)
@@ -57,6 +57,13 @@ def _revision(index: Artifact) -> dict[str, str]:
     from luthier.retrieve.opening import open_index
 
     return {"revision": str(open_index(index.folder).revision)}
+
+
+def _traces(replay: str, store: Store) -> Path | None:
+    """The file of traces that are to be gone through again: one that is named, or that of earlier answers."""
+    if not replay or Path(replay).is_file():
+        return Path(replay) if replay else None
+    return store.find(replay, "answer").folder / "traces.jsonl"
 
 
 def _files(spec: AnswerSpec) -> dict[str, str]:

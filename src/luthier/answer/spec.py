@@ -27,7 +27,8 @@ class AnswerSpec(Spec):
     """A file of questions by which the threshold is found: JSON lines with `question`, and `documents` (labels which
     hold the answer) or `answerable: false`."""
     replay: str = ""
-    """The id of answers whose questions are asked again: what these settings leave the same comes from their traces."""
+    """The id of answers, or a file of traces, whose questions are asked again: what a generator said to the same prompt
+    comes from there."""
     generator: str = "auto"
     """Who writes: `auto` (the artifact given with --generator, else none), `none` (sentences are taken from documents
     as they stand), `local` (--generator ID), or the URL of an OpenAI API (`http://host/v1#model`)."""
@@ -46,7 +47,7 @@ class AnswerSpec(Spec):
     late if the base has an embedder, else none."""
     reranker: str = ""
     """The folder of a cross-encoder (transformers' sequence classification with one label)."""
-    rerank_top: Count = 20
+    rerank_top: Count = 8
     """How many of the found are ordered anew."""
     passages: Count = 5
     """How many passages an answer is made from."""

@@ -6,12 +6,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from luthier.artifact.example import Message, plain
+
 
 @dataclass
 class Trace:
     """What happened on the way to one answer."""
 
     question: str
+    history: tuple[Message, ...] = ()
     steps: list[dict[str, Any]] = field(default_factory=list)
     recorded: tuple[Mapping[str, Any], ...] = ()
     """The steps of an earlier trace: what they say is taken from there where the same is asked again."""
@@ -38,7 +41,12 @@ class Trace:
 
     def plain(self) -> dict[str, Any]:
         """Give it as plain JSON."""
-        return {"question": self.question, "steps": self.steps, "totals": self._totals()}
+        return {
+            "question": self.question,
+            "history": plain(self.history),
+            "steps": self.steps,
+            "totals": self._totals(),
+        }
 
     def _totals(self) -> dict[str, Any]:
         asked = [step for step in self.steps if step["step"] == "generate"]

@@ -5,12 +5,14 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TextIO
 
+import click
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from luthier.artifact.example import Message
+from luthier.cli.sources import source_lines
 from luthier.engine.ports import ChatModel, Sampling
 from luthier.errors import LuthierError
 
@@ -130,12 +132,14 @@ def _converse(read: Read, console: Console, reply: Callable[[str], None], reset:
 
 def _say(model: ChatModel, turns: Sequence[Message], sampling: Sampling, out: TextIO, console: Console | None) -> str:
     """Write an answer while it is being said. With a console, Ctrl-C ends it there; without, it ends the program."""
-    said = ""
+    said, sources = "", list[str]()
     try:
         for piece in model.stream(tuple(turns), sampling, lambda: False):
             said += piece.text
             out.write(piece.text)
             out.flush()
+            if piece.answer is not None:
+                sources = source_lines(piece.answer.details)
     except KeyboardInterrupt:
         if console is None:
             raise
@@ -143,6 +147,8 @@ def _say(model: ChatModel, turns: Sequence[Message], sampling: Sampling, out: Te
     finally:
         out.write("\n")
         out.flush()
+    for line in sources:
+        click.echo(line, err=True)
     return said
 
 

@@ -132,6 +132,16 @@ def _verify(spec: Any, inputs: Inputs, store: Store, tell: Tell, given: Mapping[
     return report
 
 
+def _answers_afterwards(made: Artifact, inputs: Inputs, given: Mapping[str, Any]) -> None:
+    from luthier.cli.sources import show_answers
+
+    show_answers(made)
+
+
+def _answer_settings(given: Mapping[str, Any]) -> list[str]:
+    return [f"{name}={json.dumps(given[name], ensure_ascii=False)}" for name in ("tune", "replay") if given[name]]
+
+
 EXAMPLES_ON_A_PAGE = 50
 
 EXTRAS: dict[str, Extra] = {
@@ -171,6 +181,14 @@ EXTRAS: dict[str, Extra] = {
         instead=_follow,
         arguments=_start,
         rather=_verify,
+    ),
+    "answer": Extra(
+        options=(
+            click.Option(["--tune"], metavar="FILE", help="Find by these questions from when on to answer at all."),
+            click.Option(["--replay"], metavar="ID|FILE", help="Ask the questions of earlier answers or traces again."),
+        ),
+        settings=_answer_settings,
+        afterwards=_answers_afterwards,
     ),
     "release": Extra(options=RELEASE_OPTIONS, instead=decide),
 }

@@ -9,14 +9,16 @@ from typing import Any
 from luthier.artifact.released import current
 from luthier.artifact.seal import verify_release
 from luthier.artifact.store import Artifact, Store
-from luthier.engine.ports import LocalChatModel
+from luthier.engine.ports import ChatModel
 from luthier.errors import KindError, StoreError
 from luthier.event import Tell, hush
+from luthier.recipe.knowledge import KNOWLEDGE, open_answer, open_base
+from luthier.retrieve.place import knowledge_folder
 
 
 def open_artifact(
     store: Store, artifact: Artifact, *, name: str = "", dtype: str = "auto", tell: Tell = hush
-) -> LocalChatModel:
+) -> ChatModel:
     """Open an artifact that answers. Raises KindError for one that does not, StoreError for a released one altered."""
     opener = OPENERS.get(artifact.kind)
     if opener is None:
@@ -28,7 +30,7 @@ def open_artifact(
     return opener(store, artifact, Wish(name or artifact.id, dtype, tell))
 
 
-def open_named(store: Store, name: str | None = None, *, dtype: str = "auto", tell: Tell = hush) -> LocalChatModel:
+def open_named(store: Store, name: str | None = None, *, dtype: str = "auto", tell: Tell = hush) -> ChatModel:
     """Open what a person names: an artifact's id, a model folder, a checkpoint or adapter folder; None: the release."""
     if name is None:
         name = current(store)
@@ -38,6 +40,8 @@ def open_named(store: Store, name: str | None = None, *, dtype: str = "auto", te
                 where=str(store.root),
                 mend="run a recipe that ends with release, or give --model ID (luthier list shows the ids)",
             )
+    if name.startswith(KNOWLEDGE):
+        return open_base(store, knowledge_folder(store.root, name.removeprefix(KNOWLEDGE)), name, tell)
     folder = Path(name)
     if not folder.is_dir():
         return open_artifact(store, store.find(name), dtype=dtype, tell=tell)
@@ -64,29 +68,42 @@ class Wish:
     tell: Tell
 
 
-def _open_model(store: Store, artifact: Artifact, wish: Wish) -> LocalChatModel:
+def _open_model(store: Store, artifact: Artifact, wish: Wish) -> ChatModel:
     return _open_local(artifact.folder, None, wish, _trusts(artifact))
 
 
-def _open_adapter(store: Store, artifact: Artifact, wish: Wish) -> LocalChatModel:
+def _open_adapter(store: Store, artifact: Artifact, wish: Wish) -> ChatModel:
     base = base_of(store, artifact)
     return _open_local(base.folder, artifact.folder, wish, _trusts(base))
 
 
-def _open_release(store: Store, artifact: Artifact, wish: Wish) -> LocalChatModel:
+def _open_release(store: Store, artifact: Artifact, wish: Wish) -> ChatModel:
     verify_release(store, artifact)  # what users meet is what was judged
     tuned = store.find(artifact.card.inputs["tuned"])
     return OPENERS[tuned.kind](store, tuned, wish)
 
 
-OPENERS: dict[str, Callable[[Store, Artifact, Wish], LocalChatModel]] = {
+def _open_index(store: Store, artifact: Artifact, wish: Wish) -> ChatModel:
+    return open_base(store, artifact.folder, wish.name, wish.tell)
+
+
+def _open_answer(store: Store, artifact: Artifact, wish: Wish) -> ChatModel:
+    def open_generator(made: Artifact) -> ChatModel:
+        return open_artifact(store, made, dtype=wish.dtype, tell=wish.tell)
+
+    return open_answer(store, artifact, wish.name, wish.tell, open_generator)
+
+
+OPENERS: dict[str, Callable[[Store, Artifact, Wish], ChatModel]] = {
     "model": _open_model,
     "adapter": _open_adapter,
     "release": _open_release,
+    "index": _open_index,
+    "answer": _open_answer,
 }
 
 
-def _open_local(folder: Path, adapter: Path | None, wish: Wish, trusted: bool = False) -> LocalChatModel:
+def _open_local(folder: Path, adapter: Path | None, wish: Wish, trusted: bool = False) -> ChatModel:
     from luthier.engine.local import open_local  # torch: only when a model is opened
 
     return open_local(

@@ -89,6 +89,17 @@ STAGES: dict[str, Stage] = {
         "luthier.tune.run:tune",
         takes={"model": Input("model"), "data": Input("examples")},
     ),
+    "answer": Stage(
+        "Answer questions from a knowledge base, with sources.",
+        "luthier.answer.spec:AnswerSpec",
+        "luthier.answer.run:answer",
+        takes={
+            "index": Input("index"),
+            "generator": Input("model", lambda spec: spec.generator == "local", answers=True),
+        },
+        first="question",
+        opens=True,
+    ),
     "evaluate": Stage(
         "Hold the tuned model against its base on held-out rows.",
         "luthier.evaluate.spec:EvaluateSpec",

@@ -1,0 +1,46 @@
+"""Knowledge bases that answer, opened by name, by the documents they were made of, or by settings of their own."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from luthier.artifact import atomic
+from luthier.artifact.store import Artifact, Store
+from luthier.engine.ports import ChatModel
+from luthier.event import Tell
+
+KNOWLEDGE = "kb:"
+"""What the name of a knowledge base begins with, where a model is named."""
+
+
+def open_base(store: Store, folder: Path, name: str, tell: Tell) -> ChatModel:
+    """Open a knowledge base with the settings as they are: sentences of the documents as they stand."""
+    from luthier.answer.opening import open_answers
+    from luthier.answer.spec import AnswerSpec
+
+    return open_answers(folder, AnswerSpec(), None, name=name, keep=_keep(store, name), tell=tell)
+
+
+def open_answer(
+    store: Store, artifact: Artifact, name: str, tell: Tell, open_generator: Callable[[Artifact], ChatModel]
+) -> ChatModel:
+    """Open what an artifact of the kind `answer` describes: its settings, its threshold, its generator."""
+    from luthier.answer.opening import is_url, open_answers, open_remote
+    from luthier.answer.spec import AnswerSpec
+
+    card = artifact.card
+    spec = AnswerSpec.model_validate(card.spec)
+    index = store.find(card.inputs["index"], "index")
+    generator = open_remote(spec.generator) if is_url(spec.generator) else None
+    if "generator" in card.inputs:
+        generator = open_generator(store.find(card.inputs["generator"]))
+    threshold = card.figures.get("calibration", {}).get("threshold")
+    keep = _keep(store, artifact.id)
+    return open_answers(index.folder, spec, generator, name=name, threshold=threshold, keep=keep, tell=tell)
+
+
+def _keep(store: Store, name: str) -> Callable[[Mapping[str, Any]], None]:
+    """Every answer leaves its trace in the project."""
+    path = store.root / "traces" / f"{name.replace(KNOWLEDGE, '')}.jsonl"
+    return lambda trace: atomic.append_line(path, json.dumps(trace, ensure_ascii=False))
