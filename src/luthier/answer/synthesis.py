@@ -10,12 +10,13 @@ from luthier.answer.relevance import Relevance
 from luthier.answer.spec import AnswerSpec
 from luthier.answer.trace import Trace
 from luthier.answer.writer import Writer
+from luthier.measure.sentences import Span
 from luthier.measure.support import content
 
 DRAFT_TOKENS = 192
 """At most so many new tokens of an answer that is only a step on the way."""
 LEAST_SHARE = 0.5
-"""Of the best sentence's score: what is further from the question is not extracted."""
+"""Of the best sentence's score: what is further from the question must add something to be given."""
 
 
 @dataclass(frozen=True)
@@ -56,26 +57,30 @@ class Task:
 
 
 def extract(task: Task) -> Iterator[str]:
-    """Give the sentences nearest to the question as they stand, those of one passage together."""
+    """Give the sentences nearest to the question as they stand, those of one passage together.
+
+    A sentence that is far from the question is given only where it speaks of what those before it do not.
+    """
     rated = [
-        (place, each)
+        (each.score, place, each.span)
         for place, found in enumerate(task.relevance.rate(task.question, task.passages))
         for each in found
-        if content(task.passages[place].chunk.text[slice(*each.span)])
     ]
-    best = sorted(rated, key=lambda each: -each[1].score)
-    chosen = [each for each in best if each[1].score >= LEAST_SHARE * best[0][1].score]
-    first = {place: rank for rank, (place, _) in reversed(list(enumerate(chosen)))}
-    seen: set[frozenset[str]] = set()
-    kept = []
-    for place, each in chosen:
-        text = task.passages[place].chunk.text[slice(*each.span)]
-        if content(text) not in seen:
-            seen.add(content(text))
-            kept.append((first[place], each.span, place, " ".join(text.split())))
+    missing, seen = set(content(task.question)), set[frozenset[str]]()
+    kept: list[tuple[int, Span, str]] = []
+    best = max(rated, default=(0.0, 0, (0, 0)))[0]
+    for score, place, span in sorted(rated, key=lambda each: -each[0]):
+        text = task.passages[place].chunk.text[slice(*span)]
+        said = content(text)
+        if not said or said in seen or not (missing & said or score >= LEAST_SHARE * best):
+            continue
+        seen.add(said)
+        missing -= said
+        kept.append((place, span, " ".join(text.split())))
         if len(kept) == task.spec.sentences:
             break
-    for _, _, place, text in sorted(kept):
+    rank = {place: number for number, place in reversed(list(enumerate(place for place, _, _ in kept)))}
+    for place, _, text in sorted(kept, key=lambda each: (rank[each[0]], each[1])):
         yield f"{text} [{place + 1}]\n"
 
 
