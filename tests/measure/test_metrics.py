@@ -149,7 +149,9 @@ def test_perplexity_without_a_supervised_token_is_unknown_and_of_a_hopeless_mode
     assert math.isinf(float(metric.figure(np.asarray([-1e9, 1.0]))))
 
 
-@pytest.mark.parametrize("name", [name for name in METRICS if not METRICS[name].is_corpus])
+@pytest.mark.parametrize(
+    "name", [name for name, row in METRICS.items() if not row.is_corpus and row.needs == "answers"]
+)
 def test_a_metric_of_rows_is_the_mean_over_rows(name: str) -> None:
     metric = METRICS[name]
     statistics = metric.statistics(outcome([("a cat", "a cat"), ("x", "y"), ("a dog", "a cat")]))
@@ -157,6 +159,18 @@ def test_a_metric_of_rows_is_the_mean_over_rows(name: str) -> None:
     assert rows[0] == 1
     assert rows[1] == 0
     assert float(metric.figure(statistics.sum(axis=0))) == pytest.approx(float(rows.mean()))
+
+
+def test_a_metric_of_sources_leaves_out_rows_it_says_nothing_of() -> None:
+    read = {"passages": [{"text": "The cat purrs at night.", "score": 1.0}]}
+    spoken = Outcome(
+        ["The cat purrs.", "The dog barks.", "Anything."], ["", "", ""], *[np.zeros(3)] * 2, ["q"] * 3, [read, read, {}]
+    )
+    metric = METRICS["faithfulness"]
+    rows = metric.figure(metric.statistics(spoken)).tolist()
+    assert rows[:2] == [1, 0]
+    assert math.isnan(rows[2])
+    assert float(metric.figure(metric.statistics(spoken).sum(axis=0))) == 0.5
 
 
 def test_no_rows_make_no_figure_and_no_crash() -> None:

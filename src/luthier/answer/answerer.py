@@ -9,7 +9,7 @@ from luthier.answer.compress import compress
 from luthier.answer.confidence import DEFAULT_THRESHOLD, confidence
 from luthier.answer.gather import gather_in_rounds
 from luthier.answer.passage import Passage
-from luthier.answer.phrases import is_not_found, phrases_for
+from luthier.answer.phrases import phrases_for
 from luthier.answer.queries import Looking, all_queries, alone
 from luthier.answer.relevance import Meaning, Relevance
 from luthier.answer.rerank import Bench, rerank
@@ -20,6 +20,7 @@ from luthier.answer.trace import Trace
 from luthier.answer.writer import Writer
 from luthier.artifact.example import Message
 from luthier.errors import DataError
+from luthier.measure.grounded import is_not_found
 from luthier.measure.words import script_of
 from luthier.retrieve.ports import Index
 
@@ -48,7 +49,7 @@ class Told:
     sentences: list[Sentence] = field(default_factory=list)
     sources: list[Any] = field(default_factory=list)
     passages: list[dict[str, Any]] = field(default_factory=list)
-    """What was read, in the order of the prompt: number, document, text."""
+    """What was read, in the order of the prompt: number, document, page, score, text."""
 
     def plain(self) -> dict[str, Any]:
         """Give it as plain JSON."""
@@ -176,6 +177,7 @@ class Answerer:
                 "number": number,
                 "document": passage.chunk.document,
                 "page": passage.chunk.page,
+                "score": round(passage.score, 6),
                 "text": passage.chunk.text,
             }
             for number, passage in enumerate(found.passages, 1)

@@ -5,13 +5,15 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
+from luthier.measure.grounded import NOT_FOUND
 from luthier.measure.words import script_of
 
 
 @cache
 def phrases() -> Mapping[str, Mapping[str, str]]:
     """Give the words by language: en, zh."""
-    return tomllib.loads((Path(__file__).parent / "prompts.toml").read_text(encoding="utf-8"))
+    words = tomllib.loads((Path(__file__).parent / "prompts.toml").read_text(encoding="utf-8"))
+    return {language: {**said, "not_found": NOT_FOUND[language]} for language, said in words.items()}
 
 
 def phrases_for(text: str) -> Mapping[str, str]:
@@ -27,9 +29,3 @@ def language_line(question: str, language: str) -> str:
     script = script_of([question])[0]
     # which language a text in Latin letters is in cannot be told from its letters
     return said["language"].format(name=said["name"]) if script == "chinese" else said["same_language"]
-
-
-def is_not_found(text: str) -> bool:
-    """Whether an answer says, in any of our languages, that the documents do not hold it."""
-    bare = text.strip().strip("\"'“”「」").rstrip("。.!！").casefold()
-    return any(bare == said["not_found"].rstrip("。.").casefold() for said in phrases().values())

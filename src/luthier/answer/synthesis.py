@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from luthier.answer.passage import Passage
-from luthier.answer.phrases import is_not_found, language_line, phrases_for
+from luthier.answer.phrases import language_line, phrases_for
 from luthier.answer.quoting import numbered
 from luthier.answer.relevance import Relevance
 from luthier.answer.spec import AnswerSpec
 from luthier.answer.trace import Trace
 from luthier.answer.writer import Writer
+from luthier.measure.grounded import is_not_found
 from luthier.measure.sentences import Span
 from luthier.measure.support import content
 

@@ -2,14 +2,15 @@
 
 import json
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from luthier.artifact import atomic
 from luthier.artifact.example import Conversation
-from luthier.engine.ports import LocalChatModel, Prompt, Sampling
+from luthier.engine.ports import ChatModel, Prompt, Sampling, Scorer
+from luthier.errors import KindError
 from luthier.evaluate.choose import Row
 from luthier.event import Event, Progress, Tell
 from luthier.measure.metrics import metrics
@@ -26,6 +27,8 @@ class Reply:
     log_probability: float
     """Sum over the row's supervised tokens, in nats."""
     supervised: int
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """What else belongs to the answer, where a metric reads it: a knowledge base's sources."""
 
 
 def ask(
@@ -34,7 +37,7 @@ def ask(
     task: TaskSpec,
     seed: int,
     kept: Path,
-    open_model: Callable[[], LocalChatModel],
+    open_model: Callable[[], ChatModel],
     tell: Tell,
 ) -> list[Reply]:
     """Give a model's reply to each row, in the rows' order; `role` ('base', 'tuned') is told with the progress.
@@ -48,7 +51,7 @@ def ask(
     size = task.rows_per_batch
     batches = [[rows[place] for place in order[begin : begin + size]] for begin in range(0, len(order), size)]
     replies = _read_kept(kept, batches)
-    model: LocalChatModel | None = None
+    model: ChatModel | None = None
     for batch in batches[len(replies) :]:
         model = model or open_model()
         replies.append(_ask_batch(model, batch, task, seed, tell))
@@ -59,25 +62,37 @@ def ask(
     return [by_place[place] for place in range(len(rows))]
 
 
-def _ask_batch(model: LocalChatModel, batch: Sequence[Row], task: TaskSpec, seed: int, tell: Tell) -> list[Reply]:
+def _ask_batch(model: ChatModel, batch: Sequence[Row], task: TaskSpec, seed: int, tell: Tell) -> list[Reply]:
     needs = {metrics()[name].needs for name in task.metrics}
+    if "log_probabilities" in needs and not isinstance(model, Scorer):
+        raise KindError(
+            f"{model.name} tells no log-probabilities, which {_scored(task)} needs",
+            where="key task",
+            mend="give a task without it (task=grounded measures answers from documents)",
+        )
 
     def tell_but_progress(event: Event) -> None:
         if not isinstance(event, Progress):  # an engine counts within a batch: ours counts the whole
             tell(event)
 
     said: list[tuple[str, str]] = [("", "")] * len(batch)
-    if "answers" in needs:
+    details: list[Mapping[str, Any]] = [{}] * len(batch)
+    if needs & {"answers", "sources"}:
         sampling = Sampling(max_tokens=task.max_tokens, temperature=task.temperature, stop=task.stop, seed=seed)
         answers = model.answer([_prompt(row) for row in batch], sampling, tell_but_progress)
         said = [(answer.text, answer.finish) for answer in answers]
+        details = [answer.details for answer in answers] if "sources" in needs else details
     sums: list[tuple[float, int]] = [(0.0, 0)] * len(batch)
     scored = [place for place, row in enumerate(batch) if row.tokens.supervised]
     if "log_probabilities" in needs and scored:
         found = model.score([batch[place].tokens for place in scored], tell_but_progress)
         for place, log_probabilities in zip(scored, found, strict=True):
             sums[place] = (math.fsum(log_probabilities.tolist()), len(log_probabilities))
-    return [Reply(*answer, *total) for answer, total in zip(said, sums, strict=True)]
+    return [Reply(*answer, *total, more) for answer, total, more in zip(said, sums, details, strict=True)]
+
+
+def _scored(task: TaskSpec) -> str:
+    return next(name for name in task.metrics if metrics()[name].needs == "log_probabilities")
 
 
 def _prompt(row: Row) -> Prompt:

@@ -13,7 +13,7 @@ import numpy as np
 
 from luthier.artifact import atomic
 from luthier.artifact.store import Artifact
-from luthier.engine.ports import LocalChatModel
+from luthier.engine.ports import ChatModel
 from luthier.evaluate.ask import Reply, ask
 from luthier.evaluate.choose import Row, choose_rows, read_rows
 from luthier.evaluate.report import write_report
@@ -44,7 +44,7 @@ def compare_models(
     data: Artifact,
     out: Path,
     work: Path,
-    open_model: Callable[[Artifact], LocalChatModel],
+    open_model: Callable[[Artifact], ChatModel],
     tell: Tell,
 ) -> Mapping[str, Any]:
     """Fill `out` with scores.json, answers.jsonl, report.html and task.json. Gives the scores."""
@@ -116,7 +116,13 @@ def _outcome(pairs: Sequence[Pair], side: str) -> Outcome:
         references=[pair.row.example.reference for pair in pairs],
         log_probabilities=np.asarray([reply.log_probability for reply in replies], dtype=np.float64),
         supervised=np.asarray([reply.supervised for reply in replies], dtype=np.float64),
+        questions=[_last_question(pair.row) for pair in pairs],
+        details=[reply.details for reply in replies],
     )
+
+
+def _last_question(row: Row) -> str:
+    return next((turn.content for turn in reversed(row.example.prompt) if turn.role == "user"), "")
 
 
 def _tell_choices(tag: str, counts: Mapping[str, int], references: Sequence[str], task: TaskSpec, tell: Tell) -> None:

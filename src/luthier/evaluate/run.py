@@ -7,7 +7,7 @@ from typing import Any
 from luthier.artifact.card import template_figures
 from luthier.artifact.order import Order
 from luthier.artifact.store import Artifact, Store, check_kind
-from luthier.engine.ports import LocalChatModel
+from luthier.engine.ports import ChatModel
 from luthier.errors import KindError
 from luthier.evaluate.shipped import find_task
 from luthier.evaluate.spec import EvaluateSpec
@@ -25,7 +25,7 @@ def evaluate(
     data: Artifact,
     store: Store,
     tell: Tell,
-    open_model: Callable[[Artifact], LocalChatModel],
+    open_model: Callable[[Artifact], ChatModel],
 ) -> Artifact:
     """Make the `scores` of a tuned model beside its base's: scores.json, answers.jsonl, report.html, task.json.
 
@@ -34,7 +34,6 @@ def evaluate(
     Raises SpecError for a task that cannot be used, KindError for artifacts that do not belong together, DataError for
     rows that cannot be judged.
     """
-    check_kind(base, "model", "base")
     check_kind(data, "examples", "data")
     _check_lineage(base, tuned, data, tell)
     path = find_task(spec.task)
@@ -53,12 +52,6 @@ def evaluate(
 
 
 def _check_lineage(base: Artifact, tuned: Artifact, data: Artifact, tell: Tell) -> None:
-    if tuned.kind not in ("adapter", "model"):
-        raise KindError(
-            f"{tuned.id} is of the kind {tuned.kind!r}, not 'adapter' or 'model'",
-            where="input 'tuned'",
-            mend="give an id that begins with adapter- or model-",
-        )
     made_from = tuned.order.inputs
     if tuned.kind == "adapter" and base.id not in made_from.values():
         raise KindError(

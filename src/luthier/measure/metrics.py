@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from luthier.measure import grounded
 from luthier.measure.words import Script, script_of, words
 from luthier.plugin import rows
 
@@ -33,6 +34,9 @@ class Outcome:
     """Sum over each row's supervised tokens, in nats, shape (N,)."""
     supervised: Floats
     """How many tokens that sum runs over, shape (N,)."""
+    questions: Sequence[str] = ()
+    details: Sequence[Mapping[str, Any]] = ()
+    """What else belongs to each answer: a knowledge base's sources."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class Metric:
     """One row of the table."""
 
     label: str
-    needs: Literal["answers", "log_probabilities"]
+    needs: Literal["answers", "log_probabilities", "sources"]
     higher_is_better: bool
     is_corpus: bool
     """Whether the figure over all rows is something else than the mean over rows."""
@@ -159,6 +163,14 @@ def _of_rows(label: str, score: Callable[[str, str], float]) -> Metric:
     return Metric(label, "answers", True, False, _row_mean(score), _ratio)
 
 
+def _of_sources(label: str, score: Callable[[str, str, str, Mapping[str, Any]], tuple[float, float]]) -> Metric:
+    def statistics(outcome: Outcome) -> Floats:
+        rows = zip(outcome.questions, outcome.answers, outcome.references, outcome.details, strict=True)
+        return np.asarray([score(*row) for row in rows], dtype=np.float64).reshape(-1, 2)
+
+    return Metric(label, "sources", True, False, statistics, _ratio)
+
+
 METRICS: dict[str, Metric] = {
     "exact_match": _of_rows("Exact match", exact_match),
     "token_f1": _of_rows("Token F1", token_f1),
@@ -167,6 +179,12 @@ METRICS: dict[str, Metric] = {
     "rouge_l": _of_rows("ROUGE-L F1", rouge_l),
     "bleu": Metric("BLEU (0 to 100)", "answers", True, True, _bleu_statistics, _bleu_figure),
     "perplexity": Metric("Perplexity", "log_probabilities", False, True, _perplexity_statistics, _perplexity_figure),
+    "faithfulness": _of_sources("Faithfulness to what was read", grounded.faithfulness),
+    "answer_relevance": _of_sources("Share of the question spoken of", grounded.answer_relevance),
+    "context_precision": _of_sources("Context precision", grounded.context_precision),
+    "citation_recall": _of_sources("Citation recall", grounded.citation_recall),
+    "citation_precision": _of_sources("Citation precision", grounded.citation_precision),
+    "abstention": _of_sources("Abstained where it should", grounded.abstention),
 }
 
 

@@ -104,7 +104,11 @@ STAGES: dict[str, Stage] = {
         "Hold the tuned model against its base on held-out rows.",
         "luthier.evaluate.spec:EvaluateSpec",
         "luthier.evaluate.run:evaluate",
-        takes={"base": Input("model"), "tuned": Input("adapter"), "data": Input("examples")},
+        takes={
+            "base": Input("model", answers=True),
+            "tuned": Input("adapter", answers=True),
+            "data": Input("examples"),
+        },
         opens=True,
     ),
     "quantize": Stage(
