@@ -338,7 +338,7 @@ def test_a_tuned_artifact_of_the_wrong_kind_is_refused(store: Store, task: str) 
     with pytest.raises(KindError) as caught:
         run(found, EvaluateSpec(bootstrap=100, task=task))
     assert caught.value.where == "input 'tuned'"
-    assert caught.value.mend == "give an id that begins with adapter- or model-"
+    assert caught.value.mend == "give a model, an adapter, or anything else that answers (luthier list)"
 
 
 def test_rows_the_adapter_may_have_learned_are_warned_of(store: Store, task: str, told: list[Event]) -> None:

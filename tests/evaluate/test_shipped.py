@@ -9,7 +9,7 @@ from luthier.measure.task import read_task
 
 
 def test_the_shipped_tasks_are_there() -> None:
-    assert shipped_tasks() == ("answer", "chat", "perplexity")
+    assert shipped_tasks() == ("answer", "chat", "grounded", "perplexity")
     assert EvaluateSpec().task in shipped_tasks()
 
 
@@ -27,4 +27,4 @@ def test_a_name_nobody_knows_lists_the_shipped_ones() -> None:
     with pytest.raises(SpecError) as caught:
         find_task("zzz")
     assert caught.value.where == "key evaluate.task"
-    assert "answer, chat, perplexity" in caught.value.mend
+    assert "answer, chat, grounded, perplexity" in caught.value.mend

@@ -149,9 +149,10 @@ def test_perplexity_without_a_supervised_token_is_unknown_and_of_a_hopeless_mode
     assert math.isinf(float(metric.figure(np.asarray([-1e9, 1.0]))))
 
 
-@pytest.mark.parametrize(
-    "name", [name for name, row in METRICS.items() if not row.is_corpus and row.needs == "answers"]
-)
+OF_ROWS = [name for name, row in METRICS.items() if not row.is_corpus and row.needs == "answers"]
+
+
+@pytest.mark.parametrize("name", OF_ROWS)
 def test_a_metric_of_rows_is_the_mean_over_rows(name: str) -> None:
     metric = METRICS[name]
     statistics = metric.statistics(outcome([("a cat", "a cat"), ("x", "y"), ("a dog", "a cat")]))
@@ -164,7 +165,12 @@ def test_a_metric_of_rows_is_the_mean_over_rows(name: str) -> None:
 def test_a_metric_of_sources_leaves_out_rows_it_says_nothing_of() -> None:
     read = {"passages": [{"text": "The cat purrs at night.", "score": 1.0}]}
     spoken = Outcome(
-        ["The cat purrs.", "The dog barks.", "Anything."], ["", "", ""], *[np.zeros(3)] * 2, ["q"] * 3, [read, read, {}]
+        ["The cat purrs.", "The dog barks.", "Anything."],
+        ["", "", ""],
+        np.zeros(3),
+        np.zeros(3),
+        questions=["q"] * 3,
+        details=[read, read, {}],
     )
     metric = METRICS["faithfulness"]
     rows = metric.figure(metric.statistics(spoken)).tolist()

@@ -84,7 +84,7 @@ def _ask_batch(model: ChatModel, batch: Sequence[Row], task: TaskSpec, seed: int
         details = [answer.details for answer in answers] if "sources" in needs else details
     sums: list[tuple[float, int]] = [(0.0, 0)] * len(batch)
     scored = [place for place, row in enumerate(batch) if row.tokens.supervised]
-    if "log_probabilities" in needs and scored:
+    if isinstance(model, Scorer) and "log_probabilities" in needs and scored:
         found = model.score([batch[place].tokens for place in scored], tell_but_progress)
         for place, log_probabilities in zip(scored, found, strict=True):
             sums[place] = (math.fsum(log_probabilities.tolist()), len(log_probabilities))

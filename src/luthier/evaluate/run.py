@@ -16,6 +16,8 @@ from luthier.measure.task import fingerprint, read_task
 from luthier.model.machine import choose_device, choose_dtype
 
 VERSION = 1
+SAY_NOTHING = ("rows", "examples", "scores", "traffic")
+"""Kinds that hold data: they do not answer."""
 
 
 def evaluate(
@@ -52,6 +54,13 @@ def evaluate(
 
 
 def _check_lineage(base: Artifact, tuned: Artifact, data: Artifact, tell: Tell) -> None:
+    for role, artifact in (("base", base), ("tuned", tuned)):
+        if artifact.kind in SAY_NOTHING:
+            raise KindError(
+                f"{artifact.id} is of the kind {artifact.kind!r}, which cannot answer",
+                where=f"input {role!r}",
+                mend="give a model, an adapter, or anything else that answers (luthier list)",
+            )
     made_from = tuned.order.inputs
     if tuned.kind == "adapter" and base.id not in made_from.values():
         raise KindError(
