@@ -17,6 +17,8 @@ import click
 from pydantic import BaseModel
 
 from luthier import errors, event
+from luthier.answer.queries import WAYS
+from luthier.answer.synthesis import SYNTHESES
 from luthier.cli.fields import fields
 from luthier.cli.main import EXIT_STATUS, WORDS, luthier
 from luthier.errors import LuthierError
@@ -178,6 +180,18 @@ def kinds() -> str:
     return table(("kind", "what it is", "engine", "needs"), lines)
 
 
+def queries() -> str:
+    """Give the table of what may be searched for."""
+    lines = ((f"`{name}`", way.about, "yes" if way.needs_generator else "") for name, way in WAYS.items())
+    return table(("`queries`", "what it is", "needs a generator"), lines)
+
+
+def syntheses() -> str:
+    """Give the table of ways from passages to an answer."""
+    lines = ((f"`{name}`", row.about, "yes" if row.needs_generator else "") for name, row in SYNTHESES.items())
+    return table(("`synthesis`", "what it is", "needs a generator"), lines)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     **{f"settings-{name}": lambda name=name: settings(name) for name in SPECS},  # type: ignore[misc]
     "metrics": metrics,
@@ -193,6 +207,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "doctor": doctor,
     "trackers": trackers,
     "kinds": kinds,
+    "queries": queries,
+    "syntheses": syntheses,
 }
 
 
