@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from api_page import api
 from pydantic import BaseModel
 
 from luthier import errors, event
@@ -33,7 +34,7 @@ from luthier.prepare.lint.table import FINDINGS
 from luthier.prepare.spec import HoldOutSpec
 from luthier.quantize.kinds import KINDS
 from luthier.recipe.stages import STAGES
-from luthier.serve.spec import ServeSpec
+from luthier.serve.spec import LadderSpec, RungSpec, ServeSpec, TrialSpec
 from luthier.tune.incompatible import INCOMPATIBLE
 from luthier.tune.trackers import TRACKERS
 
@@ -46,6 +47,9 @@ SPECS: dict[str, type[BaseModel]] = {
     "serve": ServeSpec,
     "task": TaskSpec,
     "hold_out": HoldOutSpec,
+    "ladder": LadderSpec,
+    "rung": RungSpec,
+    "trial": TrialSpec,
 }
 
 
@@ -221,11 +225,15 @@ def reference() -> dict[str, str]:
         },
         "serve": "`luthier serve`. See [serve](../stages/serve.md).",
         "task": "A task file of `evaluate`. See [evaluate](../stages/evaluate.md).",
+        "ladder": "One of `ladders` of `serve`. See [serve under load](../stages/serve-load.md).",
+        "rung": "One of `rungs` of a ladder.",
+        "trial": "One of `trials` of `serve`.",
         "hold_out": "Below `split.hold_out` of `prepare`. See [prepare](../stages/prepare.md).",
     }
     specs = "".join(f"\n## {name}\n\n{about[name]}\n\n{settings(name)}" for name in SPECS)
     commands = "".join(f"\n## luthier {name}\n\n```\n{help_of(name)}\n```\n" for name in (*STAGES, *WORDS))
     return {
+        "api.md": api(NOTE, table),
         "settings.md": f"# Settings\n\n{NOTE}{specs}",
         "commands.md": f"# Commands\n\n{NOTE}\n```\n{help_of()}\n```\n{commands}",
         "events.md": f"# Events\n\n{NOTE}\nOne JSON object a line in `.luthier/runs/TIME-WORD/events.jsonl`; each also "

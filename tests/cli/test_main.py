@@ -16,7 +16,7 @@ from luthier.cli.main import EXIT_STATUS, WORDS, luthier, main
 from luthier.errors import DataError, GateError, LuthierError, Stopped
 from luthier.recipe.stages import STAGES
 
-HEAVY = ("torch", "transformers", "peft", "pydantic", "numpy", "rich", "fastapi", "matplotlib")
+HEAVY = ("torch", "transformers", "peft", "pydantic", "numpy", "rich", "starlette", "matplotlib")
 LOADED = """
 import sys
 from luthier.cli.main import main

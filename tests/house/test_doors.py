@@ -17,7 +17,7 @@ from luthier.spec import Spec
 REPOSITORY = Path(__file__).parents[2]
 PACKAGE = REPOSITORY / "src" / "luthier"
 ROOMS = [*STAGES, "serve"]
-HEAVY = ("torch", "transformers", "peft", "fastapi", "matplotlib", "uvicorn")
+HEAVY = ("torch", "transformers", "peft", "starlette", "matplotlib", "uvicorn")
 RECIPES = sorted((REPOSITORY / "recipes").glob("*.yaml"))
 
 
@@ -44,7 +44,10 @@ def spec_classes() -> Iterator[type[Spec]]:
 
 
 SPECS = [found for found in spec_classes() if found is not Spec]
-OPENAI = ("luthier.serve.request", "luthier.serve.turn")
+OPENAI = tuple(
+    f"luthier.serve.{name}"
+    for name in ("admin", "embedding", "feedback", "request", "responses_request", "tools", "turn")
+)
 SETTINGS = [found for found in SPECS if found.__module__ not in OPENAI]  # there the fields are OpenAI's
 
 

@@ -7,20 +7,20 @@ from luthier.serve.refusal import RefusedError, of_status, status_of, to_plain
 
 
 @pytest.mark.parametrize(
-    ("kind", "status", "word"),
+    ("kind", "status", "word", "code"),
     [
-        (DataError, 400, "invalid_request_error"),
-        (SpecError, 400, "invalid_request_error"),
-        (ServeError, 502, "server_error"),
-        (RoomError, 503, "server_error"),
-        (ModelError, 500, "server_error"),
+        (DataError, 400, "invalid_request_error", "invalid_value"),
+        (SpecError, 400, "invalid_request_error", "invalid_value"),
+        (ServeError, 503, "server_error", "unavailable"),
+        (RoomError, 503, "server_error", "unavailable"),
+        (ModelError, 500, "server_error", "internal_error"),
     ],
 )
-def test_each_error_has_its_status_and_word(kind: type[LuthierError], status: int, word: str) -> None:
+def test_each_error_has_its_status_and_word(kind: type[LuthierError], status: int, word: str, code: str) -> None:
     error = kind("it is 7", where="file.yaml:3, key learn.rate", mend="make it 8")
     assert status_of(error) == status
     assert to_plain(error) == {
-        "error": {"message": "it is 7; make it 8", "type": word, "param": "learn.rate", "code": None}
+        "error": {"message": "it is 7; make it 8", "type": word, "param": "learn.rate", "code": code}
     }
 
 
@@ -48,4 +48,4 @@ def test_a_refusal_keeps_its_status_and_code(status: int, word: str) -> None:
 def test_a_bare_status_says_where_to_go() -> None:
     error = of_status(404, "/v2")["error"]
     assert error["code"] == "not_found"
-    assert "/v1/chat/completions" in error["message"]
+    assert "/openapi.json" in error["message"]

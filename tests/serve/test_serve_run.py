@@ -66,10 +66,12 @@ def test_it_tells_the_model_its_defaults_and_how_to_ask_it(told: list[Event]) ->
     assert not [event for event in told if isinstance(event, Warned)]
 
 
-def test_an_open_door_is_warned_of(told: list[Event]) -> None:
-    assert serve_until_signalled(signal.SIGTERM, told, Script(), host="0.0.0.0") == ["Hello you"]
-    [warned] = [event for event in told if isinstance(event, Warned)]
-    assert "set api_keys" in warned.mend
+def test_a_door_that_is_open_to_others_needs_a_key(told: list[Event]) -> None:
+    with pytest.raises(ServeError, match=r"everybody who reaches 0.0.0.0 could ask") as caught:
+        serve(ServeSpec(host="0.0.0.0", port=0), [Script()], hush)
+    assert caught.value.where == "key host"
+    assert "luthier keys make" in caught.value.mend
+    assert serve_until_signalled(signal.SIGTERM, told, Script(), host="0.0.0.0", api_keys=("one",)) == ["Hello you"]
 
 
 def test_a_port_in_use_is_said_before_anything_else() -> None:

@@ -50,7 +50,6 @@ def test_arguments_may_be_an_object() -> None:
     ("messages", "more", "parameter", "message"),
     [
         ([{**USER, "tool_calls": [CALL]}], {}, "messages.0.tool_calls", "of the role 'assistant'"),
-        ([{**USER, "name": "Ann"}], {}, "messages.0.name", "leave name out"),
         ([USER, {**USER, "reasoning_content": "x"}], {}, "messages.1.reasoning_content", "'assistant'"),
         ([USER, {**USER, "tool_call_id": "x"}], {}, "messages.1.tool_call_id", "'tool'"),
         (
@@ -70,6 +69,12 @@ def test_arguments_may_be_an_object() -> None:
         ([USER], {"tools": [{"type": "web"}]}, "tools.0.type", "'function'"),
         ([USER], {"tools": [{"type": "function", "function": {}}]}, "tools.0.function", "name"),
         ([USER], {"tool_choice": "required"}, "tool_choice", "leave tool_choice out"),
+        (
+            [USER],
+            {"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "listen"}}},
+            "tool_choice",
+            "name one of: look",
+        ),
     ],
     ids=str,
 )

@@ -14,6 +14,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "run": ("luthier.cli.recipe:run_command", "Run a recipe: check everything, make what is missing."),
     "plan": ("luthier.cli.plan:plan_command", "Say what a recipe or a tune will take, and make nothing."),
     "serve": ("luthier.cli.serve:serve_command", "Serve the released model over the OpenAI API."),
+    "keys": ("luthier.cli.keys:keys_command", "Make, list and revoke the keys of the server."),
     "chat": ("luthier.cli.serve:chat_command", "Talk to a model in the terminal."),
     "list": ("luthier.cli.store:list_command", "List what the project holds."),
     "show": ("luthier.cli.store:show_command", "Show what an artifact is and what it was made from."),

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from luthier.artifact.released import current
 from luthier.artifact.store import Store
 from luthier.cli.fields import field_lines
 from luthier.cli.telling import telling
@@ -35,6 +36,7 @@ class ServeCommand(click.Command):
 @click.pass_obj
 def _serve(project: str, settings: tuple[str, ...], file: Path | None, names: tuple[str, ...], dtype: str) -> None:
     """Serve the released model (or others) over the OpenAI API until Ctrl-C."""
+    from luthier.serve.given import Given
     from luthier.serve.run import serve
     from luthier.serve.spec import ServeSpec
 
@@ -42,7 +44,20 @@ def _serve(project: str, settings: tuple[str, ...], file: Path | None, names: tu
     store = Store(project)
     with telling(store, "serve") as tell:
         models = [open_named(store, name, dtype=dtype, tell=tell) for name in names or (None,)]
-        serve(spec, models, tell)
+        given = Given(
+            keys=store.root / "keys.json",
+            open_model=lambda name: open_named(store, name, dtype=dtype, tell=tell),
+            redact=_redact,
+            current=None if names else lambda: current(store),
+        )
+        serve(spec, models, tell, given)
+
+
+def _redact(text: str) -> str:
+    """Mask what names or reaches a person."""
+    from luthier.prepare.clean.personal import FINDERS, find, mask  # only where something is kept
+
+    return mask(text, find(text, tuple(FINDERS)))
 
 
 @click.pass_obj

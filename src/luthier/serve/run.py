@@ -12,30 +12,37 @@ from contextlib import contextmanager
 from luthier.engine.ports import ChatModel
 from luthier.errors import ServeError
 from luthier.event import Said, Tell, Warned
+from luthier.serve.given import Given
+from luthier.serve.keys import KeyFile
 from luthier.serve.spec import ServeSpec
 
 VERSION = 1
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-def serve(spec: ServeSpec, models: Sequence[ChatModel], tell: Tell) -> None:
+def serve(spec: ServeSpec, models: Sequence[ChatModel], tell: Tell, given: Given | None = None) -> None:
     """Serve these models by their names until SIGINT or SIGTERM; tells the address once it can be asked.
 
-    Raises ServeError if there is nothing to serve, if two models have one name, or if the address cannot be had.
+    Raises ServeError if there is nothing to serve, if two models have one name, if the address cannot be had, or if
+    others could ask without a key.
     """
+    given = given or Given()
     _check_names(models)
     listener = _listen(spec.host, spec.port)
     try:
-        import uvicorn  # 0.2 s, and fastapi another: only when somebody serves
+        _check_door(spec, given)
+        import uvicorn  # 0.2 s, and starlette another: only when somebody serves
 
         from luthier.serve.app import build_app
 
         config = uvicorn.Config(
-            build_app(spec, models, tell),
+            build_app(spec, models, tell, given),
             log_level="warning",
             access_log=False,
             timeout_graceful_shutdown=spec.shutdown_seconds,
+            server_header=False,
         )
-        _introduce(spec, listener.getsockname()[1], models, tell)
+        _introduce(spec, listener.getsockname()[1], models, tell, given)
         with _stoppable(), _cut_answers_told(spec.shutdown_seconds, tell):
             uvicorn.Server(config).run(sockets=[listener])
     finally:
@@ -53,6 +60,17 @@ def _check_names(models: Sequence[ChatModel]) -> None:
             where="key models",
             mend="name each model once, or serve them from two servers",
         )
+
+
+def _check_door(spec: ServeSpec, given: Given) -> None:
+    """Without a key nobody but this machine may ask."""
+    if spec.host in LOOPBACK or spec.api_keys or spec.admin_keys or (given.keys and KeyFile(given.keys).known()):
+        return
+    raise ServeError(
+        f"everybody who reaches {spec.host} could ask: there is no key",
+        where="key host",
+        mend="make one (luthier keys make NAME), or set api_keys, or host=127.0.0.1",
+    )
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -78,11 +96,9 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _introduce(spec: ServeSpec, port: int, models: Sequence[ChatModel], tell: Tell) -> None:
+def _introduce(spec: ServeSpec, port: int, models: Sequence[ChatModel], tell: Tell, given: Given) -> None:
     host = "127.0.0.1" if spec.host in ("0.0.0.0", "::") else spec.host
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
-    if spec.host not in ("127.0.0.1", "localhost", "::1") and not spec.api_keys:
-        tell(Warned(f"everybody who reaches {spec.host}:{port} may ask", mend="set api_keys, or host=127.0.0.1"))
     for model in models:
         drawn = ", ".join(f"{key} {value:g}" for key, value in model.defaults.items() if isinstance(value, int | float))
         tell(Said(f"serving {model.name} at {url}"))
@@ -94,8 +110,10 @@ def _introduce(spec: ServeSpec, port: int, models: Sequence[ChatModel], tell: Te
             )
     tell(Said(f"at most {spec.max_tokens or 'as many as fit'} new tokens, unless a request says otherwise"))
     body = {"model": models[0].name, "messages": [{"role": "user", "content": "Hello"}]}
-    key = " -H 'Authorization: Bearer KEY'" if spec.api_keys else ""
+    has_keys = spec.api_keys or spec.admin_keys or (given.keys and KeyFile(given.keys).known())
+    key = " -H 'Authorization: Bearer KEY'" if has_keys else ""
     tell(Said(f"ask it:  curl {url}/chat/completions{key} -d '{json.dumps(body)}'"))
+    tell(Said(f"or look: {url.removesuffix('/v1')}/"))
     tell(Said("stop it: Ctrl-C"))
 
 

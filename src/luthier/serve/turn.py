@@ -23,9 +23,11 @@ ROLE_OF: Mapping[str, Role] = {
     "reasoning_content": "assistant",
     "tool_calls": "assistant",
     "tool_call_id": "tool",
-    "name": "tool",
 }
 """Which role a key belongs to; in another's turn the template would drop it."""
+
+TEXT_PARTS = ("text", "input_text", "output_text")
+"""The types of parts that hold text, in chats and in the newer responses."""
 
 Int = Annotated[int, Strict()]
 Bool = Annotated[bool, Strict()]
@@ -35,7 +37,7 @@ Text = Annotated[str, Strict()]
 class Part(Spec):
     """One part of a message's content."""
 
-    type: Literal["text"]
+    type: Literal["text", "input_text", "output_text"]
     """Only text is understood."""
     text: Text
 
@@ -103,7 +105,7 @@ class Turn(Spec):
     tool_call_id: Text | None = None
     """The call whose result this is."""
     name: Text | None = None
-    """The tool whose result this is."""
+    """The tool whose result this is; of anybody else it is taken and left alone."""
 
     def message(self, place: int) -> Message:
         """Give it as the chat template takes it."""
@@ -112,7 +114,8 @@ class Turn(Spec):
         key = f"request body, key messages.{place}"
         self._check_role(key)
         calls = tuple(call.read(f"{key}.tool_calls.{index}") for index, call in enumerate(self.tool_calls or ()))
-        return Message(role, content, self.reasoning_content or "", calls, self.name or "", self.tool_call_id or "")
+        name = self.name if role == "tool" else None  # no chat template shows another's
+        return Message(role, content, self.reasoning_content or "", calls, name or "", self.tool_call_id or "")
 
     def _check_role(self, key: str) -> None:
         for name, role in ROLE_OF.items():
@@ -130,7 +133,7 @@ def sift_turn(turn: dict[str, Any], prefix: str) -> dict[str, Any]:
     content = turn.get("content")
     for index, part in enumerate(content if isinstance(content, list) else ()):
         kind = part.get("type") if isinstance(part, dict) else None
-        if isinstance(kind, str) and kind != "text":
+        if isinstance(kind, str) and kind not in TEXT_PARTS:
             raise RefusedError(
                 f"{prefix}content.{index} is of the type {kind!r}",
                 where=f"request body, key {prefix}content.{index}.type",

@@ -1,0 +1,83 @@
+"""A candidate tried beside what is served: some requests it answers, some it is asked as well; both are written."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from luthier.artifact.atomic import append_line
+from luthier.artifact.example import plain
+from luthier.artifact.traffic import Exchange, Reply, line_of
+from luthier.engine.ports import Answer
+from luthier.serve.capture import masks, spoken
+from luthier.serve.request import Asked
+from luthier.serve.spec import TrialSpec
+
+MOST_SHADOWS = 4
+"""Requests that are mirrored at the same time; more are not: a trial must not slow down what it watches."""
+
+Ask = Callable[[Asked], "asyncio.Future[list[Answer]]"]
+
+
+class Trial:
+    """One candidate beside one model."""
+
+    def __init__(self, spec: TrialSpec, redact: Callable[[str], str] | None) -> None:
+        self.spec = spec
+        self._redact = redact
+        self._shadows: set[asyncio.Task[None]] = set()
+
+    @property
+    def path(self) -> Path | None:
+        """Where the exchanges are written: a file for each pair of models."""
+        if self.spec.folder is None:
+            return None
+        return (
+            Path(self.spec.folder) / f"{self.spec.model}--{self.spec.candidate}".replace("/", "_") / "exchanges.jsonl"
+        )
+
+    def answered(self, request: str, asked: Asked, reply: Reply, *, by_candidate: bool) -> None:
+        """Write an exchange that one of the two answered."""
+        self._write(request, asked, None if by_candidate else reply, reply if by_candidate else None)
+
+    def mirror(self, request: str, asked: Asked, reply: Reply, ask: Ask) -> None:
+        """Ask the candidate the same, for nobody to see, and write both; some are left out where many run already."""
+        if len(self._shadows) >= MOST_SHADOWS:
+            return
+        task = asyncio.ensure_future(self._shadow(request, asked, reply, ask))
+        self._shadows.add(task)
+        task.add_done_callback(self._shadows.discard)
+
+    def is_mirrored(self) -> bool:
+        """Draw whether a request is mirrored."""
+        return random.random() < self.spec.shadow
+
+    async def _shadow(self, request: str, asked: Asked, stable: Reply, ask: Ask) -> None:
+        begun = time.monotonic()
+        try:
+            [answer] = await ask(asked)
+            reply = reply_of(answer, time.monotonic() - begun)
+        except Exception as error:  # what failed is a figure of the trial, and nobody waits for it
+            reply = Reply("", "", time.monotonic() - begun, error=f"{type(error).__name__}: {error}".partition("\n")[0])
+        self._write(request, asked, stable, reply)
+
+    def _write(self, request: str, asked: Asked, stable: Reply | None, canary: Reply | None) -> None:
+        if self.path is None or len(asked.prompts) != 1 or (isinstance(asked.prompts[0], tuple) and not asked.is_chat):
+            return
+        messages = masks(plain(spoken(asked.prompts[0])[0]), self._redact)
+        sides = [
+            Reply(masks(side.text, self._redact), side.finish, round(side.seconds, 4), side.tokens, side.error)
+            if side
+            else None
+            for side in (stable, canary)
+        ]
+        at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        exchange = Exchange(at, request, tuple(messages), self.spec.model, self.spec.candidate, *sides)
+        append_line(self.path, line_of(exchange))
+
+
+def reply_of(answer: Answer, seconds: float) -> Reply:
+    """Give an answer as it stands in an exchange."""
+    return Reply(answer.text, answer.finish, seconds, len(answer.token_ids))
