@@ -17,6 +17,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from luthier.artifact.example import Message, plain
 from luthier.artifact.store import Artifact, Store
 from luthier.engine.local import LocalModel, open_local
+from luthier.errors import DataError
 from luthier.event import hush
 from luthier.fetch.chat_template import read_template
 from luthier.fetch.gguf_header import read_header
@@ -112,13 +113,17 @@ def test_the_server_feeds_what_is_trained_on_and_what_apply_chat_template_gives(
         assert 1 <= len(streamed) <= 3
 
 
-def test_tools_a_template_has_no_place_for_are_refused_not_ignored(tiny_model: Artifact) -> None:
-    client = TestClient(build_app(ServeSpec(), [open_local(tiny_model.folder, name="m", device="cpu")]))
-    tools = [dict(tool) for tool in PROBES["tools"].tools]
-    body = {"model": "m", "messages": [{"role": "user", "content": "Sky?"}], "tools": tools}
-    answer = client.post("/v1/chat/completions", json=body)
-    assert answer.status_code == 400
-    assert "no place for the tool 'look_up_weather'" in answer.json()["error"]["message"]
+def test_tools_a_template_has_no_place_for_are_written_by_the_server_never_left_out(tiny_model: Artifact) -> None:
+    local = open_local(tiny_model.folder, name="m", device="cpu")
+    client = TestClient(build_app(ServeSpec(), [local]))
+    probe = PROBES["tools"]
+    asking = (Message("user", "Sky?"),)
+    with pytest.raises(DataError, match="no place for the tool 'look_up_weather'"):
+        local.template.prompt(asking, probe.tools)
+    tools = [dict(tool) for tool in probe.tools]
+    body = {"model": "m", "messages": asked(asking), "tools": tools, "max_tokens": 1, "return_token_ids": True}
+    ids = client.post("/v1/chat/completions", json=body).json()["prompt_token_ids"]
+    assert json.dumps(tools[0], ensure_ascii=False) in local.template.decode(ids)
 
 
 @pytest.mark.journey
