@@ -107,6 +107,18 @@ class Compared:
 
 
 @dataclass(frozen=True)
+class Estimated:
+    """One metric of one model, with its interval."""
+
+    tag: str
+    metric: str
+    value: float
+    low: float
+    high: float
+    rows: int
+
+
+@dataclass(frozen=True)
 class Judged:
     """One line of the gate."""
 
@@ -139,7 +151,21 @@ class Failed:
     mend: str
 
 
-Event = Started | Skipped | Made | Chose | Progress | Step | Counted | Compared | Judged | Warned | Said | Failed
+Event = (
+    Started
+    | Skipped
+    | Made
+    | Chose
+    | Progress
+    | Step
+    | Counted
+    | Compared
+    | Estimated
+    | Judged
+    | Warned
+    | Said
+    | Failed
+)
 Tell = Callable[[Event], None]
 
 

@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 from fake_models import example, tokens
 
-from luthier.artifact.example import Conversation
+from luthier.artifact.example import Conversation, write_examples
+from luthier.artifact.tokens import write_tokens
 from luthier.engine.ports import Answer, Prompt
 from luthier.evaluate.ask import ask
-from luthier.evaluate.choose import Row
+from luthier.evaluate.choose import read_prepared
+from luthier.evaluate.kept import Kept
 from luthier.event import hush
 from luthier.measure.task import TaskSpec
 
@@ -35,8 +37,10 @@ class Listener:
 
 def test_tools_are_asked_with_the_row_that_has_them(tmp_path: Path) -> None:
     plain, tooled = example(1), replace(example(2), tools=(TOOL,))
-    rows = [Row(one, tokens(8, 2)) for one in (plain, tooled)]
+    write_examples(tmp_path, "test", (plain, tooled))
+    write_tokens(tmp_path, "test", [tokens(8, 2)] * 2)
+    rows = read_prepared(tmp_path, "test")
     model = Listener()
     task = TaskSpec(title="t", metrics=("rouge_l",))
-    ask("base", rows, task, 0, tmp_path / "kept.jsonl", lambda: model, hush)  # type: ignore[arg-type, return-value]
+    ask("base", rows, task, 0, Kept(tmp_path / "kept.jsonl"), lambda: model, hush)  # type: ignore[arg-type, return-value]
     assert model.heard == [plain.prompt, Conversation(tooled.prompt, (TOOL,))]

@@ -48,7 +48,7 @@ def test_a_real_model_against_itself_gains_nothing_and_its_perplexity_is_transfo
         return open_local(tiny_model.folder, name=artifact.id, dtype="float32", device="cpu")
 
     spec = EvaluateSpec(task=str(task), bootstrap=100)
-    scores = evaluate(spec, tiny_model, tuned, data, store, hush, open_model)
+    scores = evaluate(spec, tiny_model, tuned, data, None, store, hush, open_model)
     figures = scores.card.figures["heldout"]["metrics"]
     assert figures["rouge_l"]["gain"] == figures["perplexity"]["gain"] == 0
 

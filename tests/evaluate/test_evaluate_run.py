@@ -29,7 +29,7 @@ def task(tmp_path: Path) -> str:
 
 def run(found: Bench, spec: EvaluateSpec, told: list[Event] | None = None) -> Artifact:
     tell = hush if told is None else told.append
-    return evaluate(spec, found.base, found.tuned, found.data, found.store, tell, found.open_model)
+    return evaluate(spec, found.base, found.tuned, found.data, None, found.store, tell, found.open_model)
 
 
 def read(path: Path) -> Any:
@@ -171,7 +171,7 @@ def breaking(model: FakeModel, after: int) -> None:
     model.say = speak
 
 
-@pytest.mark.parametrize("torn", [b"", b'{"ids": ["id0', "半".encode()[:2]])
+@pytest.mark.parametrize("torn", [b"", b'{"answer-12": {"te', "半".encode()[:2]])
 @pytest.mark.parametrize("role", ["base", "tuned"])
 def test_a_broken_evaluation_goes_on_and_equals_a_straight_one(
     tmp_path: Path, task: str, role: str, torn: bytes
@@ -185,7 +185,7 @@ def test_a_broken_evaluation_goes_on_and_equals_a_straight_one(
     breaking(found.models[name], after=10)  # dies in the third batch of five
     with pytest.raises(BrokenError):
         run(found, EvaluateSpec(bootstrap=100, task=task))
-    kept = found.store.work / straight.id / f"{role}.jsonl"
+    [kept] = (found.store.root / "answers" / name).glob("*.jsonl")
     assert len(kept.read_bytes().splitlines()) == 2
     kept.write_bytes(kept.read_bytes() + torn)
     found.models[name] = whole
@@ -211,9 +211,10 @@ def tell(event):
     if isinstance(event, Progress) and event.what == "ask tuned" and event.done == 8:
         os.kill(os.getpid(), signal.SIGKILL)
 spec = EvaluateSpec(bootstrap=100, task=sys.argv[2])
-evaluate(spec, found.base, found.tuned, found.data, found.store, tell, found.open_model)
+evaluate(spec, found.base, found.tuned, found.data, None, found.store, tell, found.open_model)
 """
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    places = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(places)}
     place = tmp_path / "killed"
     done = subprocess.run([sys.executable, "-c", program, str(place), task], env=environment, check=False)
     assert done.returncode == -signal.SIGKILL

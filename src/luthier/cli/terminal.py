@@ -20,7 +20,7 @@ class Terminal:
         self.console = console or Console(stderr=True, highlight=False)
         self._bar: Progress | None = None
         self._task: TaskID | None = None
-        self._compared: list[event.Compared] = []
+        self._figures: list[event.Compared | event.Estimated] = []
         self._shown: dict[str, int] = {}
         self._is_making = False
         """Between an artifact's name and its last line: what is said there stands below the name."""
@@ -38,7 +38,7 @@ class Terminal:
         """Show one event."""
         if not isinstance(told, event.Step | event.Progress):
             self._end_bar()
-        if not isinstance(told, event.Compared):
+        if not isinstance(told, event.Compared | event.Estimated):
             self._table()
         if isinstance(told, event.Started | event.Made):
             self._is_making = isinstance(told, event.Started)
@@ -77,11 +77,11 @@ class Terminal:
             self.line(f"  {escape(told.what)} {escape(text)}")
         self._advance(told.what, told.done, told.total, text, estimates=told.unit != "bytes")
 
-    def compared(self, told: event.Compared) -> None:
+    def figures(self, told: event.Compared | event.Estimated) -> None:
         """Keep a row of the table; another tag begins another table."""
-        if self._compared and self._compared[-1].tag != told.tag:
+        if self._figures and self._figures[-1].tag != told.tag:
             self._table()
-        self._compared.append(told)
+        self._figures.append(told)
 
     def _due(self, what: str, done: int, total: int) -> bool:
         tenth = done * 10 // max(1, total)
@@ -112,22 +112,23 @@ class Terminal:
         self._bar = self._task = None
 
     def _table(self) -> None:
-        rows, self._compared = self._compared, []
+        rows, self._figures = self._figures, []
         if not rows:
             return
         table = Table(title=f"{escape(rows[0].tag)}: {rows[0].rows} rows", title_justify="left", header_style="bold")
-        for name in ("metric", "before", "after", "gain", "95 % interval"):
+        sides = ("before", "after", "gain") if isinstance(rows[0], event.Compared) else ("value",)
+        for name in ("metric", *sides, "95 % interval"):
             table.add_column(name, justify="left" if name == "metric" else "right", no_wrap=True)
         for row in rows:
-            colour = "green" if row.low > 0 else "red" if row.high < 0 else "yellow"
-            table.add_row(
-                row.metric,
-                f"{row.before:.4f}",
-                f"{row.after:.4f}",
-                f"[{colour}]{row.gain:+.4f}[/]",
-                f"{row.low:+.4f} .. {row.high:+.4f}",
-            )
+            table.add_row(row.metric, *_sides(row), f"{row.low:+.4f} .. {row.high:+.4f}")
         self.console.print(table)
+
+
+def _sides(row: event.Compared | event.Estimated) -> tuple[str, ...]:
+    if isinstance(row, event.Estimated):
+        return (f"{row.value:.4f}",)
+    colour = "green" if row.low > 0 else "red" if row.high < 0 else "yellow"
+    return f"{row.before:.4f}", f"{row.after:.4f}", f"[{colour}]{row.gain:+.4f}[/]"
 
 
 def _counts(told: event.Counted) -> str:
@@ -147,6 +148,7 @@ SHOW: dict[type[Any], Callable[[Terminal, Any], None]] = {
     event.Said: Terminal.said,
     event.Step: Terminal.step,
     event.Progress: Terminal.progress,
-    event.Compared: Terminal.compared,
+    event.Compared: Terminal.figures,
+    event.Estimated: Terminal.figures,
 }
 """How each event is shown; what has no row here (an error that ends the run) is shown by the command itself."""

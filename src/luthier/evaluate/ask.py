@@ -1,17 +1,18 @@
 """Ask a model all rows, batch by batch; what it said is kept at once, so that a kill loses at most one batch."""
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
-from luthier.artifact import atomic
-from luthier.artifact.example import Conversation
-from luthier.engine.ports import ChatModel, Prompt, Sampling, Scorer
+from luthier.artifact.example import Conversation, Message, plain
+from luthier.artifact.tokens import Tokens
+from luthier.engine.ports import ChatModel, Closing, Prompt, Sampling, Scorer, Spelled
 from luthier.errors import KindError
-from luthier.evaluate.choose import Row
+from luthier.evaluate.kept import Kept, key_of
+from luthier.evaluate.options import option_scores
+from luthier.evaluate.passage import passage_score
+from luthier.evaluate.question import Question
 from luthier.event import Event, Progress, Tell
 from luthier.measure.metrics import metrics
 from luthier.measure.task import TaskSpec
@@ -21,102 +22,187 @@ from luthier.measure.task import TaskSpec
 class Reply:
     """What a model did with one row."""
 
-    text: str
-    finish: str
-    """Why the answer ended: 'stop', 'length', or '' where the task asks for none."""
-    log_probability: float
+    texts: tuple[str, ...] = ()
+    """Its answers; several where the task samples."""
+    finishes: tuple[str, ...] = ()
+    """Why each answer ended: 'stop' or 'length'."""
+    log_probability: float = 0.0
     """Sum over the row's supervised tokens, in nats."""
-    supervised: int
+    supervised: int = 0
+    options: tuple[float, ...] = ()
+    """The log-probability of each of the row's options."""
     details: Mapping[str, Any] = field(default_factory=dict)
-    """What else belongs to the answer, where a metric reads it: a knowledge base's sources."""
+    """What else belongs to the first answer: a knowledge base's sources."""
+
+    @property
+    def text(self) -> str:
+        """The first answer, '' where none was asked for."""
+        return self.texts[0] if self.texts else ""
+
+    @property
+    def finish(self) -> str:
+        """Why the first answer ended, '' where none was asked for."""
+        return self.finishes[0] if self.finishes else ""
+
+
+Batch = Sequence[Question]
+Found = list[dict[str, Any]]
+"""For each row, the fields of a Reply that were found out."""
 
 
 def ask(
     role: str,
-    rows: Sequence[Row],
+    rows: Sequence[Question],
     task: TaskSpec,
     seed: int,
-    kept: Path,
+    kept: Kept,
     open_model: Callable[[], ChatModel],
     tell: Tell,
 ) -> list[Reply]:
     """Give a model's reply to each row, in the rows' order; `role` ('base', 'tuned') is told with the progress.
 
-    `kept` holds one line a batch. Batches are cut the same way every time, so that a resumed evaluation gives what a
-    straight one gives even where an engine's rounding depends on who shares a batch. The model is opened only if a
-    batch is missing, and let go when this returns.
+    The model is opened only if an answer is missing, and let go when this returns.
+    Raises KindError for a model that cannot do what the task asks.
     """
+    ways = _ways(task)
+    keys = {(way, row.id): f"{way}-{_key(way, row)}" for row in rows for way in ways}
     # Longest first: rows of one length share a batch, and too little memory shows at once, not at the end
-    order = sorted(range(len(rows)), key=lambda place: (-len(rows[place].tokens.ids), rows[place].example.id))
-    size = task.rows_per_batch
-    batches = [[rows[place] for place in order[begin : begin + size]] for begin in range(0, len(order), size)]
-    replies = _read_kept(kept, batches)
+    order = sorted((row for row in rows if any(keys[way, row.id] not in kept for way in ways)), key=_size)
+    batches = [order[begin : begin + task.rows_per_batch] for begin in range(0, len(order), task.rows_per_batch)]
+    done = len(rows) - len(order)
     model: ChatModel | None = None
-    for batch in batches[len(replies) :]:
-        model = model or open_model()
-        replies.append(_ask_batch(model, batch, task, seed, tell))
-        atomic.append_line(kept, _line(batch, replies[-1]))
-        tell(Progress(f"ask {role}", sum(map(len, replies)), len(rows), "rows"))
-    flat = [reply for batch in replies for reply in batch]
-    by_place = dict(zip(order, flat, strict=True))
-    return [by_place[place] for place in range(len(rows))]
+    try:
+        for batch in batches:
+            model = model or open_model()
+            found: dict[str, Any] = {}
+            for way in ways:
+                missing = [row for row in batch if keys[way, row.id] not in kept]
+                said = WAYS[way](model, missing, task, seed, _but_progress(tell)) if missing else []
+                found.update({keys[way, row.id]: one for row, one in zip(missing, said, strict=True)})
+            kept.add(found)
+            done += len(batch)
+            tell(Progress(f"ask {role}", done, len(rows), "rows"))
+    finally:
+        close(model)
+    return [_reply([kept[keys[way, row.id]] for way in ways]) for row in rows]
 
 
-def _ask_batch(model: ChatModel, batch: Sequence[Row], task: TaskSpec, seed: int, tell: Tell) -> list[Reply]:
+def close(model: object) -> None:
+    """Let a model give back what it holds, if it holds something."""
+    if isinstance(model, Closing):
+        model.close()
+
+
+def how(task: TaskSpec, seed: int) -> dict[str, Any]:
+    """Give, as plain JSON, what an answer depends on beside the model and the row."""
+    drawn = {"temperature": task.temperature, "seed": seed, "samples": task.samples} if task.temperature else {}
+    return {"kind": task.kind, "max_tokens": task.max_tokens, "stop": list(task.stop), **drawn}
+
+
+def _ways(task: TaskSpec) -> list[str]:
+    if task.kind == "choice":
+        return ["choose"]
     needs = {metrics()[name].needs for name in task.metrics}
-    if "log_probabilities" in needs and not isinstance(model, Scorer):
-        raise KindError(
-            f"{model.name} tells no log-probabilities, which {_scored(task)} needs",
-            where="key task",
-            mend="give a task without it (task=grounded measures answers from documents)",
-        )
+    score = "passage" if task.kind == "perplexity" and task.has_own_rows else "score"
+    return [*(["answer"] if needs - {"log_probabilities"} else []), *([score] if "log_probabilities" in needs else [])]
 
-    def tell_but_progress(event: Event) -> None:
+
+def _answer(model: ChatModel, batch: Batch, task: TaskSpec, seed: int, tell: Tell) -> Found:
+    prompts = [row.prompt for row in batch if row.prompt is not None]
+    drawn = []
+    for place in range(task.samples):
+        sampling = Sampling(max_tokens=task.max_tokens, temperature=task.temperature, stop=task.stop, seed=seed + place)
+        drawn.append(model.answer(prompts, sampling, tell))
+    return [
+        {
+            "texts": [one.text for one in answers],
+            "finishes": [one.finish for one in answers],
+            "details": dict(answers[0].details),
+        }
+        for answers in zip(*drawn, strict=True)
+    ]
+
+
+def _score(model: ChatModel, batch: Batch, task: TaskSpec, seed: int, tell: Tell) -> Found:
+    scored = {row.id: row.tokens for row in batch if row.tokens is not None and row.tokens.supervised}
+    values = scorer_of(model).score(list(scored.values()), tell) if scored else []
+    found = {name: (math.fsum(one.tolist()), len(one)) for name, one in zip(scored, values, strict=True)}
+    sums = [found.get(row.id, (0.0, 0)) for row in batch]
+    return [{"log_probability": total, "supervised": count} for total, count in sums]
+
+
+def _choose(model: ChatModel, batch: Batch, task: TaskSpec, seed: int, tell: Tell) -> Found:
+    scorer, speller = scorer_of(model), speller_of(model)
+    return [{"options": scores} for scores in option_scores(scorer, speller, batch, tell)]
+
+
+def _passage(model: ChatModel, batch: Batch, task: TaskSpec, seed: int, tell: Tell) -> Found:
+    scorer, speller = scorer_of(model), speller_of(model)
+    found = [passage_score(scorer, speller, row, task.max_tokens, tell) for row in batch]
+    return [{"log_probability": total, "supervised": count} for total, count in found]
+
+
+WAYS: dict[str, Callable[[ChatModel, Batch, TaskSpec, int, Tell], Found]] = {
+    "answer": _answer,
+    "score": _score,
+    "choose": _choose,
+    "passage": _passage,
+}
+"""What may be asked of a model about a row."""
+
+
+def scorer_of(model: ChatModel) -> Scorer:
+    """Give the model as one whose log-probabilities can be asked. Raises KindError if they cannot."""
+    if not isinstance(model, Scorer):
+        raise KindError(
+            f"{model.name} does not tell how likely given tokens are",
+            where="the task's kind and metrics",
+            mend="ask a model in this process (an artifact's id), or a task whose metrics need answers only",
+        )
+    return model
+
+
+def speller_of(model: ChatModel) -> Spelled:
+    """Give the model as one whose tokens are known here. Raises KindError if they are not."""
+    if not isinstance(model, Spelled):
+        raise KindError(
+            f"{model.name} does not tell its tokens",
+            where="the task's kind",
+            mend="ask a model in this process (an artifact's id), or a task of the kind chat or text",
+        )
+    return model
+
+
+def _key(way: str, row: Question) -> str:
+    if way == "score":
+        tokens = row.tokens
+        return key_of(None if tokens is None else [tokens.ids.tolist(), tokens.mask.astype(int).tolist()])
+    return key_of([_plain(row.prompt), list(row.options)])
+
+
+def _plain(prompt: Prompt | None) -> Any:
+    if isinstance(prompt, Conversation):
+        return {"messages": plain(prompt.messages), "tools": list(prompt.tools)}
+    if isinstance(prompt, tuple):
+        return plain([part for part in prompt if isinstance(part, Message)])
+    return prompt
+
+
+def _size(row: Question) -> tuple[int, str]:
+    tokens: Tokens | None = row.tokens
+    size = len(tokens.ids) if tokens is not None else len(str(row.prompt))
+    return -size, row.id
+
+
+def _reply(parts: Sequence[dict[str, Any]]) -> Reply:
+    fields: dict[str, Any] = {name: value for part in parts for name, value in part.items()}
+    lists = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
+    return Reply(**(fields | lists))
+
+
+def _but_progress(tell: Tell) -> Tell:
+    def onward(event: Event) -> None:
         if not isinstance(event, Progress):  # an engine counts within a batch: ours counts the whole
             tell(event)
 
-    said: list[tuple[str, str]] = [("", "")] * len(batch)
-    details: list[Mapping[str, Any]] = [{}] * len(batch)
-    if needs & {"answers", "sources"}:
-        sampling = Sampling(max_tokens=task.max_tokens, temperature=task.temperature, stop=task.stop, seed=seed)
-        answers = model.answer([_prompt(row) for row in batch], sampling, tell_but_progress)
-        said = [(answer.text, answer.finish) for answer in answers]
-        details = [answer.details for answer in answers] if "sources" in needs else details
-    sums: list[tuple[float, int]] = [(0.0, 0)] * len(batch)
-    scored = [place for place, row in enumerate(batch) if row.tokens.supervised]
-    if isinstance(model, Scorer) and "log_probabilities" in needs and scored:
-        found = model.score([batch[place].tokens for place in scored], tell_but_progress)
-        for place, log_probabilities in zip(scored, found, strict=True):
-            sums[place] = (math.fsum(log_probabilities.tolist()), len(log_probabilities))
-    return [Reply(*answer, *total, more) for answer, total, more in zip(said, sums, details, strict=True)]
-
-
-def _scored(task: TaskSpec) -> str:
-    return next(name for name in task.metrics if metrics()[name].needs == "log_probabilities")
-
-
-def _prompt(row: Row) -> Prompt:
-    """What is asked: the row's messages, and the tools it may call where it has some."""
-    example = row.example
-    return Conversation(example.prompt, example.tools) if example.tools else example.prompt
-
-
-def _line(batch: Sequence[Row], replies: Sequence[Reply]) -> str:
-    lines = {"ids": [row.example.id for row in batch], "replies": [asdict(reply) for reply in replies]}
-    return json.dumps(lines, ensure_ascii=False)
-
-
-def _read_kept(kept: Path, batches: Sequence[Sequence[Row]]) -> list[list[Reply]]:
-    """Read the batches that are whole, and cut off what a kill left half written."""
-    if not kept.exists():
-        return []
-    lines = kept.read_bytes().split(b"\n")
-    whole: list[list[Reply]] = []
-    for line, batch in zip(lines[:-1], batches, strict=False):  # what follows the last newline was never whole
-        found: dict[str, Any] = json.loads(line)
-        if found["ids"] != [row.example.id for row in batch]:
-            break
-        whole.append([Reply(**reply) for reply in found["replies"]])
-    if len(whole) < len(lines) - 1 or lines[-1]:
-        atomic.write_text(kept, "".join(line.decode() + "\n" for line in lines[: len(whole)]))
-    return whole
+    return onward

@@ -2,61 +2,62 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from luthier.artifact.example import Example, read_examples
+from luthier.artifact.example import Conversation, Example, read_examples
 from luthier.artifact.tokens import Tokens, read_tokens
 from luthier.errors import DataError
+from luthier.evaluate.question import Question
 from luthier.event import Chose, Tell, Warned
 from luthier.measure.task import HELDOUT
 
 
-@dataclass(frozen=True)
-class Row:
-    """One row to be asked."""
-
-    example: Example
-    tokens: Tokens
-
-    @property
-    def tag(self) -> str:
-        """The name its scores are reported under."""
-        return self.example.tag or HELDOUT
-
-    @property
-    def group(self) -> str:
-        """What it is drawn together with in a bootstrap."""
-        return self.example.group or self.example.id
-
-
-def read_rows(folder: Path, split: str) -> list[Row]:
+def read_prepared(folder: Path, split: str) -> list[Question]:
     """Read a split's rows. Raises DataError if there are none, or if one has no reference to be judged by."""
     path = folder / f"{split}.jsonl"
-    rows = [Row(*pair) for pair in zip(read_examples(folder, split), read_tokens(folder, split), strict=True)]
+    rows = list(zip(read_examples(folder, split), read_tokens(folder, split), strict=True))
     if not rows:
         raise DataError(
             f"the {split} split is empty: there is nothing to ask",
             where=str(path),
             mend=f"give prepare more rows, or a larger share for {split}",
         )
-    for line, row in enumerate(rows, start=1):
-        if row.example.task != "chat":
+    for line, (example, _) in enumerate(rows, start=1):
+        if example.task != "chat":
             raise DataError(
-                f"the row's task is {row.example.task!r}: only chats can be asked",
-                where=f"{path}:{line} (from {row.example.source})",
+                f"the row's task is {example.task!r}: only chats can be asked",
+                where=f"{path}:{line} (from {example.source})",
                 mend="prepare questions with their answers, and give those (--data ID)",
             )
-        if not row.example.reference.strip():
+        if not example.reference.strip():
             raise DataError(
-                f"the reference is {row.example.reference!r}: no answer can be judged by it",
-                where=f"{path}:{line} (from {row.example.source})",
+                f"the reference is {example.reference!r}: no answer can be judged by it",
+                where=f"{path}:{line} (from {example.source})",
                 mend="fill in the row's answer, or let prepare drop rows without one",
             )
-    return rows
+    return [_question(*row) for row in rows]
 
 
-def choose_rows(rows: Sequence[Row], limits: Mapping[str, int], seed: int, tell: Tell) -> dict[str, list[Row]]:
+def _question(example: Example, tokens: Tokens) -> Question:
+    asked = [message for message in example.prompt if message.role != "system"]
+    said = [message.content if len(asked) == 1 else f"{message.role}: {message.content}" for message in asked]
+    return Question(
+        id=example.id,
+        source=example.source,
+        shown="\n".join(said),
+        reference=example.reference,
+        asked=next((turn.content for turn in reversed(example.prompt) if turn.role == "user"), ""),
+        prompt=Conversation(example.prompt, example.tools) if example.tools else example.prompt,
+        tokens=tokens,
+        context="\n".join(message.content for message in example.prompt),
+        label=example.tag,
+        bound=example.group,
+    )
+
+
+def choose_rows(
+    rows: Sequence[Question], limits: Mapping[str, int], seed: int, tell: Tell
+) -> dict[str, list[Question]]:
     """Group rows by tag, those without one first, and keep of each at most the limit.
 
     Rows are kept by a hash of their content and the seed, so a row stays chosen when others come or go elsewhere.
@@ -71,7 +72,7 @@ def choose_rows(rows: Sequence[Row], limits: Mapping[str, int], seed: int, tell:
         )
     chosen = {}
     for tag in tags:
-        found = sorted((row for row in rows if row.tag == tag), key=lambda row: _draw(row.example.id, seed))
+        found = sorted((row for row in rows if row.tag == tag), key=lambda row: _draw(row.id, seed))
         chosen[tag] = found[: limits.get(tag)]
         if len(chosen[tag]) < len(found):
             tell(

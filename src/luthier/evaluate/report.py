@@ -13,6 +13,7 @@ from luthier.measure.task import TaskSpec
 
 SAME = 1e-9
 """A change no larger than this is none: what adding in another order may leave."""
+SIDES = {"before": "Before", "after": "After", "value": "Answer"}
 
 
 def write_report(
@@ -23,19 +24,22 @@ def write_report(
     records: Sequence[Mapping[str, Any]],
     confidence: float,
 ) -> None:
-    """Write the page. `names` are the ids of base, tuned and data; `scores` and `records` as in their files."""
+    """Write the page. `names` says what was asked, by role; `scores` and `records` as in their files."""
     order = row_metric(task)
     better = metrics()[order].higher_is_better
-    rows = [_with_change(record, order, better) for record in records]
+    is_pair = "tuned" in names
+    rows = [_with_change(record, order, better, is_pair) for record in records]
     rows.sort(key=lambda row: (row["change"] is None, row["change"] or 0.0, row["id"]))
+    states = ("worse", "same", "better") if is_pair else ("lowest", "between", "highest")
     page = _template().render(
         task=task,
         names=names,
-        tables={tag: _table(scores[tag]) for tag in scores},
+        is_pair=is_pair,
+        tables={tag: _table(scores[tag], is_pair) for tag in scores},
         rows=rows,
         order=metrics()[order].label,
-        counts={state: sum(row["state"] == state for row in rows) for state in ("worse", "same", "better")},
-        has_answers=any(metrics()[name].needs == "answers" for name in task.metrics),
+        counts={state: sum(row["state"] == state for row in rows) for state in states},
+        has_answers=any(metrics()[name].needs != "log_probabilities" for name in task.metrics),
         confidence=f"{confidence:.0%}",
     )
     atomic.write_text(path, page)
@@ -59,23 +63,44 @@ def row_metric(task: TaskSpec) -> str:
     return next((name for name in task.metrics if not metrics()[name].is_corpus), task.metrics[0])
 
 
-def _with_change(record: Mapping[str, Any], order: str, higher_is_better: bool) -> dict[str, Any]:
+def _with_change(record: Mapping[str, Any], order: str, higher_is_better: bool, is_pair: bool) -> dict[str, Any]:
+    """A row with what orders it: how much better it got, or how good it is, the worst first."""
     figures = record["metrics"][order]
-    change = None
+    sign = 1 if higher_is_better else -1
+    change, state = None, "same" if is_pair else "between"
     if None not in figures.values():
-        change = (figures["after"] - figures["before"]) * (1 if higher_is_better else -1)
-    state = "same"
-    if change is not None and abs(change) > SAME:
+        change = sign * (figures["after"] - figures["before"] if is_pair else figures["value"])
+    if change is not None and is_pair and abs(change) > SAME:
         state = "better" if change > 0 else "worse"
-    return {**record, "figures": figures, "change": change, "state": state}
+    elif change is not None and not is_pair and change in (0, 1):
+        state = "highest" if change else "lowest"
+    sides = [
+        {"label": SIDES[side], "text": record["answer" if side == "value" else side], "finish": finish,
+         "notes": _notes(record, side)}
+        for side, finish in record["finish"].items()
+    ]  # fmt: skip
+    return {**record, "figures": figures, "change": change, "state": state, "sides": sides}
 
 
-def _table(scores: Mapping[str, Any]) -> dict[str, Any]:
+def _notes(record: Mapping[str, Any], side: str) -> list[tuple[str, str]]:
+    notes: Mapping[str, Any] = record.get("notes", {})
+    return [(name, str(said[side])) for name, said in notes.items() if side in said]
+
+
+def _table(scores: Mapping[str, Any], is_pair: bool) -> dict[str, Any]:
     lines = [
-        {"label": metrics()[name].label, "higher": metrics()[name].higher_is_better, **found, **_drawing(found)}
+        {"label": metrics()[name].label, "higher": metrics()[name].higher_is_better, **found}
+        | (_drawing(found) if is_pair else {"marks": None, "verdict": "plain"})
         for name, found in scores["metrics"].items()
     ]
-    return {**scores, "lines": lines}
+    confusion = [(SIDES[side], matrix) for side, matrix in scores.get("confusion", {}).items()]
+    cut = [(SIDES[side].lower(), count) for side, count in scores["cut"].items()]
+    unjudged = [
+        (SIDES[side].lower(), name, count)
+        for side, found in scores.get("unjudged", {}).items()
+        for name, count in found.items()
+    ]
+    return {**scores, "lines": lines, "matrices": confusion, "cut": cut, "unjudged": unjudged}
 
 
 def _drawing(found: Mapping[str, float | None]) -> dict[str, Any]:

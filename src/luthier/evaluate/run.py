@@ -1,4 +1,4 @@
-"""Evaluate: base and tuned model answer the same held-out rows; the difference is measured and shown."""
+"""Evaluate: models answer the same rows; how good they are, and the difference, is measured and shown."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,51 +9,63 @@ from luthier.artifact.order import Order
 from luthier.artifact.store import Artifact, Store, check_kind
 from luthier.engine.ports import ChatModel
 from luthier.errors import KindError
+from luthier.evaluate.files import row_files
 from luthier.evaluate.shipped import find_task
 from luthier.evaluate.spec import EvaluateSpec
 from luthier.event import Tell, Warned
 from luthier.measure.task import fingerprint, read_task
 from luthier.model.machine import choose_device, choose_dtype
 
-VERSION = 1
+VERSION = 2
 SAY_NOTHING = ("rows", "examples", "scores", "traffic")
 """Kinds that hold data: they do not answer."""
+
+OpenModel = Callable[[Artifact], ChatModel]
 
 
 def evaluate(
     spec: EvaluateSpec,
-    base: Artifact,
-    tuned: Artifact,
-    data: Artifact,
+    base: Artifact | None,
+    tuned: Artifact | None,
+    data: Artifact | None,
+    model: Artifact | None,
     store: Store,
     tell: Tell,
-    open_model: Callable[[Artifact], ChatModel],
+    open_model: OpenModel,
 ) -> Artifact:
-    """Make the `scores` of a tuned model beside its base's: scores.json, answers.jsonl, report.html, task.json.
+    """Make the `scores` of a tuned model beside its base's, or of one model alone: scores.json, answers.jsonl,
+    report.html, task.json.
 
-    Answers are kept as they come: a killed evaluation goes on where it was. Models are opened one after the other,
-    and only while answers of theirs are missing.
+    Answers are kept as they come: a killed evaluation goes on where it was, and what a model has answered once is not
+    asked again. Models are opened one after the other, and only while answers of theirs are missing.
     Raises SpecError for a task that cannot be used, KindError for artifacts that do not belong together, DataError for
     rows that cannot be judged.
     """
-    check_kind(data, "examples", "data")
-    _check_lineage(base, tuned, data, tell)
     path = find_task(spec.task)
     task = read_task(path)
-    inputs = {"base": base.id, "tuned": tuned.id, "data": data.id, "task": fingerprint(path)}
+    asked = {"base": base, "tuned": tuned, "data": data, "model": model}
+    given = {role: artifact for role, artifact in asked.items() if artifact is not None}
+    if data is not None:
+        check_kind(data, "examples", "data")
+    if base is not None and tuned is not None:
+        _check_lineage(base, tuned, data, tell)
+    inputs = {role: artifact.id for role, artifact in given.items()} | {"task": fingerprint(path)}
+    rows_path = spec.rows_path()
+    if rows_path is not None:
+        inputs |= row_files(task, rows_path)
 
     def build(out: Path, work: Path) -> Mapping[str, Any]:
-        from luthier.evaluate.compare import compare_models
+        from luthier.evaluate.build import build_scores
 
-        scores = compare_models(spec, task, base, tuned, data, out, work, open_model, tell)
-        return {**scores, **template_figures(data.card)}
+        scores = build_scores(spec, task, given, store, out, work, choices, open_model, tell)
+        return {**scores, **(template_figures(data.card) if data is not None else {})}
 
     device = choose_device().value  # as `open_model` chooses: answers in bfloat16 are not those in float32
     choices = {"device": device, "dtype": choose_dtype(device).value}
     return store.make(Order("scores", "evaluate", VERSION, spec.model_dump(mode="json"), inputs, choices), build, tell)
 
 
-def _check_lineage(base: Artifact, tuned: Artifact, data: Artifact, tell: Tell) -> None:
+def _check_lineage(base: Artifact, tuned: Artifact, data: Artifact | None, tell: Tell) -> None:
     for role, artifact in (("base", base), ("tuned", tuned)):
         if artifact.kind in SAY_NOTHING:
             raise KindError(
@@ -69,7 +81,7 @@ def _check_lineage(base: Artifact, tuned: Artifact, data: Artifact, tell: Tell) 
             mend=f"give the model it was tuned from: {made_from.get('model', f'luthier show {tuned.id} names it')}",
         )
     trained_on = made_from.get("data")
-    if trained_on not in (None, data.id):
+    if data is not None and trained_on not in (None, data.id):
         tell(
             Warned(
                 f"{tuned.id} learned from {trained_on}, but is asked rows of {data.id}: it may have seen some of them",

@@ -1,30 +1,78 @@
 """What one may ask of an evaluation."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from luthier.errors import SpecError
 from luthier.evaluate.shipped import find_task
-from luthier.measure.task import read_task
+from luthier.measure.task import TaskSpec, read_task
 from luthier.spec import Spec
 
 
 class EvaluateSpec(Spec):
-    """How base and tuned model are compared."""
+    """How models are asked and judged."""
 
     task: str = "answer"
     """The name of a shipped task, or the path of a YAML file of your own."""
+    rows: str = ""
+    """The file (or zip, or folder) with the rows of a task that brings its own prompt; empty: as the task says."""
+    alone: bool = False
+    """Ask one model (`--model ID`, anything that answers) and hold it against nothing, in place of base and tuned."""
+    url: str = ""
+    """Ask, alone, the model behind this OpenAI address in place of an artifact."""
+    name: str = ""
+    """Which of the address's models; empty: the first it has."""
+    unsafe: bool = False
+    """Run code that models wrote without a sandbox. It may do on this machine whatever you may."""
     split: Literal["test", "dev"] = "test"
-    """Which rows are asked."""
+    """Which rows of prepared examples are asked."""
     limit: Annotated[int, Field(ge=1)] | None = None
     """At most so many rows of each tag, instead of the task's own limits."""
     seed: int = 0
-    """Decides which rows a limit keeps, and what the bootstrap draws."""
+    """Decides which rows a limit keeps, what is drawn at a temperature, and what the bootstrap draws."""
     bootstrap: Annotated[int, Field(ge=100, le=1_000_000)] = 2000
     """How often rows are drawn anew for the intervals."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     """How often such an interval should hold the true gain."""
 
+    def read(self) -> TaskSpec:
+        """Read the task. Raises SpecError for one that cannot be read."""
+        return read_task(find_task(self.task))
+
     def metrics(self) -> tuple[str, ...]:
         """Read the task and give what it measures. Raises SpecError for a task that cannot be read."""
-        return read_task(find_task(self.task)).metrics
+        return self.read().metrics
+
+    def asks_pair(self) -> bool:
+        """Whether a tuned model is held against its base."""
+        return not (self.alone or self.url)
+
+    def asks_prepared(self) -> bool:
+        """Whether prepared examples are asked, not the rows of a file."""
+        return not self.read().has_own_rows
+
+    def rows_path(self) -> Path | None:
+        """Give the file with the task's rows, None where prepared examples are asked.
+
+        Raises SpecError if the task needs rows and nobody says where they are, or if they are given and not needed.
+        """
+        task = self.read()
+        if not task.has_own_rows:
+            if self.rows:
+                raise SpecError(
+                    f"rows is {self.rows!r}, but the task {self.task!r} asks prepared examples",
+                    where="key evaluate.rows",
+                    mend="leave rows out, or name a task that has a prompt",
+                )
+            return None
+        if self.rows:
+            return Path(self.rows)
+        if not task.rows:
+            raise SpecError(
+                f"the task {self.task!r} brings no rows",
+                where="key evaluate.rows",
+                mend=f"give them: rows=FILE{f' ({task.source})' if task.source else ''}",
+            )
+        return find_task(self.task).parent / task.rows

@@ -35,6 +35,29 @@ class Comparison:
     high: float
 
 
+@dataclass(frozen=True)
+class Estimate:
+    """A metric of one model, and the ends of its interval; NaN where they cannot be known."""
+
+    value: float
+    low: float
+    high: float
+
+
+def estimate(
+    values_NS: Floats,
+    figure: Figure,
+    *,
+    groups: Sequence[str],
+    resamples: int,
+    seed: int,
+    confidence: float = 0.95,
+) -> Estimate:
+    """Give a metric over N rows with its BCa bootstrap interval; `groups` as in `compare`."""
+    seen, low, high = _interval([_sum_by(groups, values_NS)], figure, resamples, seed, confidence)
+    return Estimate(seen, low, high)
+
+
 def compare(
     before_NS: Floats,
     after_NS: Floats,
@@ -53,23 +76,32 @@ def compare(
     Source: Efron 1987, "Better Bootstrap Confidence Intervals", equations 2.3 and 6.6.
     """
     sign = 1.0 if higher_is_better else -1.0
-    before_GS, after_GS = _sum_by(groups, before_NS), _sum_by(groups, after_NS)
+    sides_GS = [_sum_by(groups, before_NS), _sum_by(groups, after_NS)]
 
     def gain(before: Floats, after: Floats) -> Floats:
         with np.errstate(invalid="ignore"):  # infinite minus infinite: unknown, and told as NaN
             difference: Floats = sign * (figure(after) - figure(before)) + 0.0  # -0.0 would read as a loss
         return difference
 
-    before, after = before_GS.sum(axis=0), after_GS.sum(axis=0)
-    seen = float(gain(before, after))
-    low = high = float("nan")
-    if len(before_GS) > 1 and np.isfinite(seen):
-        drawn_R = np.concatenate(
-            [gain(weights @ before_GS, weights @ after_GS) for weights in _weights(len(before_GS), resamples, seed)]
-        )
-        left_out_G = gain(before - before_GS, after - after_GS)
-        low, high = _bca(seen, drawn_R, left_out_G, confidence)
-    return Comparison(float(figure(before)), float(figure(after)), seen, low, high)
+    seen, low, high = _interval(sides_GS, gain, resamples, seed, confidence)
+    before, after = (float(figure(side_GS.sum(axis=0))) for side_GS in sides_GS)
+    return Comparison(before, after, seen, low, high)
+
+
+def _interval(
+    sides_GS: Sequence[Floats], figure: Callable[..., Floats], resamples: int, seed: int, confidence: float
+) -> tuple[float, float, float]:
+    """Give a figure of one or two sides' sums, and the ends of its interval."""
+    sums = [side_GS.sum(axis=0) for side_GS in sides_GS]
+    seen = float(figure(*sums))
+    groups = len(sides_GS[0])
+    if groups < 2 or not np.isfinite(seen):
+        return seen, float("nan"), float("nan")
+    drawn_R = np.concatenate(
+        [figure(*(weights @ side_GS for side_GS in sides_GS)) for weights in _weights(groups, resamples, seed)]
+    )
+    left_out_G = figure(*(total - side_GS for total, side_GS in zip(sums, sides_GS, strict=True)))
+    return seen, *_bca(seen, drawn_R, left_out_G, confidence)
 
 
 def _sum_by(groups: Sequence[str], values_NS: Floats) -> Floats:

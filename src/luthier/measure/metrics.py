@@ -1,57 +1,18 @@
-"""Metrics: how good answers are, one row each in a plain table.
-
-Every metric boils a row down to a few numbers that may be added up (its statistics), and makes its figure from their
-sum over rows. So one bootstrap serves them all, corpus metrics included, and a row's own figure is the same function
-of a sum over one row.
-
-Letters in names of arrays: N rows, S statistics, B any leading shape.
-"""
+"""The table of metrics, and those that compare an answer with its reference."""
 
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from luthier.measure import grounded
+from luthier.measure import calls, classes, grounded, items, passing
+from luthier.measure.characters import chrf_figure, chrf_statistics
+from luthier.measure.metric import Floats, Metric, Outcome, of_rows, ratio
 from luthier.measure.words import Script, script_of, words
 from luthier.plugin import rows
-
-Floats = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What one model did with N rows; a metric reads what it needs of it."""
-
-    answers: Sequence[str]
-    references: Sequence[str]
-    log_probabilities: Floats
-    """Sum over each row's supervised tokens, in nats, shape (N,)."""
-    supervised: Floats
-    """How many tokens that sum runs over, shape (N,)."""
-    questions: Sequence[str] = ()
-    details: Sequence[Mapping[str, Any]] = ()
-    """What else belongs to each answer: a knowledge base's sources."""
-
-
-@dataclass(frozen=True)
-class Metric:
-    """One row of the table."""
-
-    label: str
-    needs: Literal["answers", "log_probabilities", "sources"]
-    higher_is_better: bool
-    is_corpus: bool
-    """Whether the figure over all rows is something else than the mean over rows."""
-    statistics: Callable[[Outcome], Floats]
-    """Gives shape (N, S)."""
-    figure: Callable[[Floats], Floats]
-    """Gives, for sums of shape (..., S), figures of shape (...); NaN where there is nothing to measure."""
 
 
 def exact_match(answer: str, reference: str) -> float:
@@ -141,26 +102,8 @@ def _perplexity_statistics(outcome: Outcome) -> Floats:
 def _perplexity_figure(sums: Floats) -> Floats:
     """exp(-mean log-probability over all supervised tokens): long rows weigh by their tokens."""
     with np.errstate(over="ignore"):  # a hopeless model's perplexity is infinite, which is the truth
-        figure: Floats = np.exp(-_ratio(sums))
+        figure: Floats = np.exp(-ratio(sums))
     return figure
-
-
-def _row_mean(score: Callable[[str, str], float]) -> Callable[[Outcome], Floats]:
-    def statistics(outcome: Outcome) -> Floats:
-        pairs = zip(outcome.answers, outcome.references, strict=True)
-        return np.asarray([(score(*pair), 1.0) for pair in pairs], dtype=np.float64).reshape(-1, 2)
-
-    return statistics
-
-
-def _ratio(sums: Floats) -> Floats:
-    counts = sums[..., 1]
-    ratio: Floats = np.where(counts > 0, sums[..., 0] / np.where(counts > 0, counts, 1), np.nan)
-    return ratio
-
-
-def _of_rows(label: str, score: Callable[[str, str], float]) -> Metric:
-    return Metric(label, "answers", True, False, _row_mean(score), _ratio)
 
 
 def _of_sources(label: str, score: Callable[[str, str, str, Mapping[str, Any]], tuple[float, float]]) -> Metric:
@@ -168,16 +111,25 @@ def _of_sources(label: str, score: Callable[[str, str, str, Mapping[str, Any]], 
         rows = zip(outcome.questions, outcome.answers, outcome.references, outcome.details, strict=True)
         return np.asarray([score(*row) for row in rows], dtype=np.float64).reshape(-1, 2)
 
-    return Metric(label, "sources", True, False, statistics, _ratio)
+    return Metric(label, "sources", True, False, statistics, ratio)
 
 
 METRICS: dict[str, Metric] = {
-    "exact_match": _of_rows("Exact match", exact_match),
-    "token_f1": _of_rows("Token F1", token_f1),
-    "rouge_1": _of_rows("ROUGE-1 F1", lambda answer, reference: rouge_n(answer, reference, 1)),
-    "rouge_2": _of_rows("ROUGE-2 F1", lambda answer, reference: rouge_n(answer, reference, 2)),
-    "rouge_l": _of_rows("ROUGE-L F1", rouge_l),
+    "exact_match": of_rows("Exact match", exact_match),
+    "token_f1": of_rows("Token F1", token_f1),
+    "rouge_1": of_rows("ROUGE-1 F1", lambda answer, reference: rouge_n(answer, reference, 1)),
+    "rouge_2": of_rows("ROUGE-2 F1", lambda answer, reference: rouge_n(answer, reference, 2)),
+    "rouge_l": of_rows("ROUGE-L F1", rouge_l),
     "bleu": Metric("BLEU (0 to 100)", "answers", True, True, _bleu_statistics, _bleu_figure),
+    "chrf": Metric("chrF (0 to 100)", "answers", True, True, chrf_statistics, chrf_figure),
+    "accuracy": of_rows("Accuracy", exact_match),
+    "macro_f1": Metric("Macro F1", "answers", True, True, classes.statistics, classes.macro_f1),
+    "kappa": Metric("Cohen's kappa", "answers", True, True, classes.statistics, classes.kappa),
+    "extraction_precision": Metric("Extraction precision", "answers", True, True, items.statistics, items.precision),
+    "extraction_recall": Metric("Extraction recall", "answers", True, True, items.statistics, items.recall),
+    "extraction_f1": Metric("Extraction F1", "answers", True, True, items.statistics, items.f1),
+    "calls": of_rows("Right function calls", calls.are_right),
+    **{f"pass_at_{k}": passing.pass_at(k) for k in passing.KS},
     "perplexity": Metric("Perplexity", "log_probabilities", False, True, _perplexity_statistics, _perplexity_figure),
     "faithfulness": _of_sources("Faithfulness to what was read", grounded.faithfulness),
     "answer_relevance": _of_sources("Share of the question spoken of", grounded.answer_relevance),

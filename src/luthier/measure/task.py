@@ -4,11 +4,12 @@ import difflib
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from luthier.errors import SpecError
+from luthier.measure.filters import FILTERS
 from luthier.measure.metrics import metrics
 from luthier.spec import Settings, Spec, build, read_settings
 
@@ -18,6 +19,45 @@ HELDOUT = "heldout"
 Count = Annotated[int, Field(ge=1)]
 
 
+class BesideSpec(Spec):
+    """Another file whose rows belong to the asked ones."""
+
+    file: str
+    """Its path, seen from the rows' folder; `{name}` stands for the name of the rows' file without its ending."""
+    by: str = ""
+    """The column both have; empty: line by line."""
+
+
+class ShotsSpec(Spec):
+    """Solved rows shown before the one that is asked."""
+
+    count: Count
+    """How many; the first ones, of the asked row's own tag where rows have tags."""
+    file: str = ""
+    """The file that holds them, seen from the rows' folder; empty: the rows themselves, those shown being not asked."""
+    inside: str = ""
+    """Which files in a zip or a folder, where they lie in one."""
+    answer: str = ""
+    """How a solved row's answer is shown, a template; empty: its reference, or its option."""
+
+
+class CodeSpec(Spec):
+    """How an answer that is code is proven."""
+
+    begin: str = "{{ prompt }}"
+    """The code the answer goes on with, a template."""
+    test: str = "{{ test }}"
+    """The code that defines `check(candidate)`, a template."""
+    entry: str = "{{ entry_point }}"
+    """The name of the function that is tested, a template."""
+    seconds: Annotated[float, Field(gt=0)] = 5.0
+    """How long the tests of one answer may take."""
+    memory_mb: Annotated[int, Field(ge=64)] = 1024
+    """How much memory the answer's process may take."""
+    processes: Count = 16
+    """How many processes and threads it may have."""
+
+
 class TaskSpec(Spec):
     """What is asked of the models, and by what they are judged."""
 
@@ -25,10 +65,51 @@ class TaskSpec(Spec):
     """What the task is, in a few words: the report's heading."""
     metrics: tuple[str, ...]
     """Names of metrics; the first one that has a figure for each row orders the report."""
+    kind: Literal["chat", "text", "choice", "perplexity"] = "chat"
+    """What is asked: an answer to a chat, the continuation of a text, which of the options is likelier to go on, or how
+    well a text is expected."""
+    rows: str = ""
+    """The file with the task's own rows, seen from this file; empty: prepared examples are asked, or `rows=FILE`."""
+    source: str = ""
+    """Where the rows can be had, for whoever lacks them."""
+    inside: str = ""
+    """Which files in a zip or a folder: `test/*.csv`."""
+    beside: dict[str, BesideSpec] = Field(default_factory=dict)
+    """Column -> another file whose rows are put into it."""
+    where: str = ""
+    """A Jinja condition over a row's columns: rows for which it is false are not asked."""
+    system: str = ""
+    """The system message of a chat, a Jinja template over the row's columns."""
+    prompt: str = ""
+    """What is asked, a template."""
+    reference: str = ""
+    """What the answer is held against, a template."""
+    context: str = ""
+    """The facts an answer must follow from, a template: what judges look at."""
+    options: tuple[str, ...] = ()
+    """A choice's options as they go on from the prompt, white space included; templates."""
+    normalized: bool = False
+    """Whether an option's log-probability is divided by its length in bytes."""
+    labels: tuple[str, ...] = ()
+    """The classes, in the order of the confusion matrix; empty: those of the references."""
+    tools: str = ""
+    """The column that holds the functions which may be called."""
+    code: CodeSpec | None = None
+    """How an answer that is code is proven."""
+    shots: ShotsSpec | None = None
+    """Solved rows shown before the one that is asked."""
+    filters: tuple[str | dict[str, str], ...] = ()
+    """What is done to an answer before it is judged, in order: a name, or `name: argument`."""
+    samples: Count = 1
+    """How often each row is asked: pass@k needs k at least, and a temperature above 0."""
+    tag: str = ""
+    """The name a row is reported under, a template; empty: rows without a tag."""
+    group: str = ""
+    """What a row is drawn together with in a bootstrap, a template."""
     limits: dict[str, Count] = Field(default_factory=dict)
     """Tag -> at most so many rows; `heldout` means the rows without a tag. A tag that is not named has no limit."""
     max_tokens: Count = 128
-    """At most so many new tokens an answer."""
+    """At most so many new tokens an answer; of a text whose perplexity is asked, tokens read at once."""
     temperature: Annotated[float, Field(ge=0)] = 0.0
     """0 is greedy: the same answers at every run."""
     stop: tuple[str, ...] = ()
@@ -36,21 +117,30 @@ class TaskSpec(Spec):
     rows_per_batch: Count = 32
     """Rows given to the model at once; what a kill can lose at most."""
 
+    @property
+    def has_own_rows(self) -> bool:
+        """Whether it says how to ask rows of a file; else it asks prepared examples."""
+        return bool(self.prompt)
+
 
 def read_task(path: Path) -> TaskSpec:
     """Read a task file.
 
-    Raises SpecError if it is missing, holds an unknown key, or names no metric or one that nobody knows.
+    Raises SpecError if it is missing, holds an unknown key, or names no metric or one that nobody knows or that does
+    not fit the task.
     """
     settings = read_settings(path)
     task = build(TaskSpec, settings)
     _check_metrics(task, settings)
+    _check_filters(task, settings)
+    _check_kind(task, settings)
     return task
 
 
 def fingerprint(path: Path) -> str:
-    """Give `sha256:` and the hash of a task file's bytes, as orders name files from outside."""
-    return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+    """Give `sha256:` and the hash of a file's bytes, as orders name files from outside."""
+    with path.open("rb") as file:
+        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -74,3 +164,56 @@ def _check_metrics(task: TaskSpec, settings: Settings) -> None:
             raise SpecError(f"there is no metric {name!r}", where=where, mend=nearest(name, known))
         if name in task.metrics[:place]:
             raise SpecError(f"the metric {name!r} stands twice", where=where, mend="remove one of them")
+        unfit = _unfit(task, name)
+        if unfit:
+            raise SpecError(f"the metric {name!r} does not fit the task: {unfit}", where=where, mend="leave it out")
+
+
+def _unfit(task: TaskSpec, name: str) -> str:
+    """Why a metric cannot be taken in a task, '' if it can."""
+    needs = metrics()[name].needs
+    if task.kind == "perplexity" and needs != "log_probabilities":
+        return "no answer is asked for"
+    if task.kind != "perplexity" and needs == "log_probabilities" and task.has_own_rows:
+        return "references are only expected in prepared examples, and texts where kind is perplexity"
+    if task.kind == "choice" and needs != "answers":
+        return "an option is chosen, nothing is written"
+    if (needs == "tests") != (task.code is not None):
+        return "it proves code, and the task has no `code`" if needs == "tests" else ""
+    return ""
+
+
+def _check_filters(task: TaskSpec, settings: Settings) -> None:
+    for place, wish in enumerate(task.filters):
+        where = settings.place(("filters", place))
+        if isinstance(wish, dict) and len(wish) != 1:
+            raise SpecError(f"{wish} is not one filter", where=where, mend="write one `name: argument` a line")
+        name = wish if isinstance(wish, str) else next(iter(wish))
+        if name not in FILTERS:
+            raise SpecError(f"there is no filter {name!r}", where=where, mend=nearest(name, FILTERS))
+        if FILTERS[name].takes_argument != isinstance(wish, dict):
+            need = "needs an argument" if FILTERS[name].takes_argument else "takes no argument"
+            raise SpecError(f"the filter {name!r} {need}", where=where, mend=FILTERS[name].about)
+
+
+def _check_kind(task: TaskSpec, settings: Settings) -> None:
+    """Raise SpecError for keys that need one another and do not have it."""
+    needs = (
+        (bool(task.options) and task.kind != "choice", "options", "set kind: choice, or leave options out"),
+        (task.kind == "choice" and len(task.options) < 2, "options", "write two options at least"),
+        (task.kind != "chat" and bool(task.system), "system", "a text has no system message: leave it out"),
+        (task.kind != "chat" and not task.prompt, "prompt", "write prompt: ... (a template over a row's columns)"),
+        (bool(task.rows) and not task.prompt, "prompt", "write prompt: ... (a template over a row's columns)"),
+        (task.kind != "perplexity" and bool(task.prompt) and not (task.reference or task.code or _judged(task)),
+         "reference", "write reference: ..., what answers are held against"),
+        (task.samples > 1 and task.temperature == 0, "samples", "set a temperature above 0: greedy answers are alike"),
+    )  # fmt: skip
+    for is_wrong, key, mend in needs:
+        if is_wrong:
+            value = getattr(task, key)
+            what = f"{key} is {value!r}, which does not go with the rest" if value else f"{key!r} is not set"
+            raise SpecError(what, where=settings.place((key,)), mend=mend)
+
+
+def _judged(task: TaskSpec) -> bool:
+    return all(metrics()[name].needs.startswith("judged") for name in task.metrics)

@@ -101,13 +101,14 @@ STAGES: dict[str, Stage] = {
         opens=True,
     ),
     "evaluate": Stage(
-        "Hold the tuned model against its base on held-out rows.",
+        "Ask models a task's questions: a tuned one beside its base, or one alone.",
         "luthier.evaluate.spec:EvaluateSpec",
         "luthier.evaluate.run:evaluate",
         takes={
-            "base": Input("model", answers=True),
-            "tuned": Input("adapter", answers=True),
-            "data": Input("examples"),
+            "base": Input("model", lambda spec: spec.asks_pair(), answers=True),
+            "tuned": Input("adapter", lambda spec: spec.asks_pair(), answers=True),
+            "data": Input("examples", lambda spec: spec.asks_prepared()),
+            "model": Input("model", lambda spec: spec.alone, answers=True),
         },
         opens=True,
     ),

@@ -1,0 +1,56 @@
+"""From artifacts and a task to questions and the models they are put to."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from luthier.artifact.store import Artifact, Store
+from luthier.engine.ports import ChatModel
+from luthier.engine.remote import RemoteModel
+from luthier.evaluate.ask import how
+from luthier.evaluate.choose import read_prepared
+from luthier.evaluate.find_out import Wanted
+from luthier.evaluate.kept import Kept, key_of
+from luthier.evaluate.measure_models import ALONE, Side, measure_models
+from luthier.evaluate.own_rows import read_own
+from luthier.evaluate.prove import find_passed
+from luthier.evaluate.sandbox import check_sandbox
+from luthier.evaluate.spec import EvaluateSpec
+from luthier.event import Tell
+from luthier.measure.task import TaskSpec
+
+
+def build_scores(
+    spec: EvaluateSpec,
+    task: TaskSpec,
+    given: Mapping[str, Artifact],
+    store: Store,
+    out: Path,
+    work: Path,
+    choices: Mapping[str, str],
+    open_model: Callable[[Artifact], ChatModel],
+    tell: Tell,
+) -> Mapping[str, Any]:
+    """Ask the models in `given`, or the one behind an address, and fill `out`. Gives the scores."""
+    if task.code is not None and not spec.unsafe:
+        check_sandbox()  # before an hour of answers, not after
+    path = spec.rows_path()
+    rows = read_own(task, path) if path is not None else read_prepared(given["data"].folder, spec.split)
+    kept = f"{key_of([how(task, spec.seed), dict(choices)])}.jsonl"
+
+    def side(name: str, role: str) -> Side:
+        artifact = given[role]
+        return Side(name, role, Kept(store.root / "answers" / artifact.id / kept), partial(open_model, artifact))
+
+    if spec.url:  # what an address serves may change: kept for this evaluation only
+        sides = [Side(ALONE, "url", Kept(work / "answers.jsonl"), lambda: RemoteModel(spec.url, spec.name or None))]
+    elif spec.alone:
+        sides = [side(ALONE, "model")]
+    else:
+        sides = [side("before", "base"), side("after", "tuned")]
+    names = {role: artifact.id for role, artifact in given.items()}
+    names |= {"url": spec.url} if spec.url else {}
+    names |= {"rows": str(path)} if path is not None else {}
+    finders = {"tests": find_passed(spec.unsafe, tell)}
+    return measure_models(spec, task, rows, sides, names, out, Wanted(finders), tell)

@@ -1,0 +1,234 @@
+"""The heavy half of an evaluation: ask the models, measure, write the figures and the report."""
+
+import gc
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from luthier.artifact import atomic
+from luthier.engine.ports import ChatModel
+from luthier.evaluate.ask import Reply, ask
+from luthier.evaluate.choose import choose_rows
+from luthier.evaluate.find_out import Found, Wanted, find_out
+from luthier.evaluate.kept import Kept
+from luthier.evaluate.question import Question
+from luthier.evaluate.report import write_report
+from luthier.evaluate.spec import EvaluateSpec
+from luthier.event import Chose, Compared, Counted, Estimated, Tell, Warned
+from luthier.measure import classes, interval
+from luthier.measure.filters import apply_filters
+from luthier.measure.metric import Floats, Metric, Outcome
+from luthier.measure.metrics import bleu_tokenizer, metrics
+from luthier.measure.task import TaskSpec
+
+ALONE = "value"
+"""The name of a side that is held against nothing: that of its figure."""
+FEW_GROUPS = 20
+"""Below so many independent rows an interval itself is a guess."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One model of an evaluation: how it is called in figures ('before', 'after', 'value') and in progress."""
+
+    name: str
+    role: str
+    kept: Kept
+    open: Callable[[], ChatModel]
+
+
+@dataclass(frozen=True)
+class Said:
+    """What one model did with all rows, made ready for the metrics."""
+
+    replies: Sequence[Reply]
+    answers: Sequence[str]
+    """After the task's filters."""
+    found: Mapping[str, Found]
+
+
+def measure_models(
+    spec: EvaluateSpec,
+    task: TaskSpec,
+    rows: Sequence[Question],
+    sides: Sequence[Side],
+    names: Mapping[str, str],
+    out: Path,
+    wanted: Wanted,
+    tell: Tell,
+) -> Mapping[str, Any]:
+    """Fill `out` with scores.json, answers.jsonl, report.html and task.json. Gives the scores."""
+    limits = task.limits if spec.limit is None else {row.tag: spec.limit for row in rows}
+    chosen = choose_rows(rows, limits, spec.seed, tell)
+    flat = [row for found in chosen.values() for row in found]
+    tell(Counted("rows to ask", {tag: len(found) for tag, found in chosen.items()}))
+    replies = []
+    for side in sides:
+        replies.append(ask(side.role, flat, task, spec.seed, side.kept, side.open, tell))
+        gc.collect()  # the base goes before the tuned model comes: memory for one must do
+    said = {side.name: _made_ready(task, flat, one, wanted) for side, one in zip(sides, replies, strict=True)}
+    scores, records = {}, []
+    for tag in chosen:
+        places = [place for place, row in enumerate(flat) if row.tag == tag]
+        part = {name: _part(one, places) for name, one in said.items()}
+        scores[tag], told = judge(tag, [flat[place] for place in places], part, spec, task, tell)
+        records += told
+    atomic.write_json(out / "scores.json", scores)
+    atomic.write_json(out / "task.json", task.model_dump(mode="json"))
+    lines = [json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n" for record in records]
+    atomic.write_text(out / "answers.jsonl", "".join(lines))
+    write_report(out / "report.html", task, names, scores, records, spec.confidence)
+    return scores
+
+
+def _made_ready(task: TaskSpec, rows: Sequence[Question], replies: Sequence[Reply], wanted: Wanted) -> Said:
+    labels = task.labels or sorted({row.reference.strip() for row in rows})
+    answers = [
+        _chosen(task, row, reply) if row.options else apply_filters(reply.text, task.filters, labels)
+        for row, reply in zip(rows, replies, strict=True)
+    ]
+    samples = [[apply_filters(text, task.filters, labels) for text in reply.texts] for reply in replies]
+    return Said(replies, answers, find_out(task, rows, samples, wanted))
+
+
+def _chosen(task: TaskSpec, row: Question, reply: Reply) -> str:
+    lengths = [len(option.strip().encode()) if task.normalized else 1 for option in row.options]
+    scores = [score / length for score, length in zip(reply.options, lengths, strict=True)]
+    return row.options[int(np.argmax(scores))].strip()
+
+
+def _part(said: Said, places: Sequence[int]) -> Said:
+    found = {name: one.part(places) for name, one in said.found.items()}
+    return Said([said.replies[place] for place in places], [said.answers[place] for place in places], found)
+
+
+def judge(
+    tag: str, rows: Sequence[Question], said: Mapping[str, Said], spec: EvaluateSpec, task: TaskSpec, tell: Tell
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Give a tag's table of figures, and one record a row; a figure that is not finite becomes None."""
+    outcomes = {side: _outcome(task, rows, one) for side, one in said.items()}
+    groups = [row.group for row in rows]
+    counts = {"rows": len(rows), "groups": len(set(groups))}
+    _tell_choices(tag, counts, [row.reference for row in rows], task, tell)
+    table: dict[str, Any] = {}
+    records = [_record(row, place, said) for place, row in enumerate(rows)]
+    for name in task.metrics:
+        metric = metrics()[name]
+        statistics = {side: metric.statistics(outcome) for side, outcome in outcomes.items()}
+        table[name] = _figures(tag, name, metric, statistics, groups, spec, tell)
+        _add_row_figures(records, name, metric, statistics)
+    more: dict[str, Any] = {
+        "cut": {side: sum(reply.finish == "length" for reply in one.replies) for side, one in said.items()}
+    }
+    if {"macro_f1", "kappa"} & set(task.metrics):
+        more["confusion"] = {side: classes.confusion(outcome) for side, outcome in outcomes.items()}
+    unjudged = {
+        side: {name: found.unjudged for name, found in one.found.items() if found.unjudged is not None}
+        for side, one in said.items()
+    }
+    if any(unjudged.values()):
+        more["unjudged"] = unjudged
+    _warn_of_cut(tag, len(rows), more["cut"], task, tell)
+    return {**counts, **more, "metrics": table}, records
+
+
+def _figures(
+    tag: str,
+    name: str,
+    metric: Metric,
+    statistics: Mapping[str, Floats],
+    groups: Sequence[str],
+    spec: EvaluateSpec,
+    tell: Tell,
+) -> dict[str, Any]:
+    drawing: dict[str, Any] = {
+        "groups": groups,
+        "resamples": spec.bootstrap,
+        "seed": spec.seed,
+        "confidence": spec.confidence,
+    }
+    found: interval.Estimate | interval.Comparison
+    if ALONE in statistics:
+        found = interval.estimate(statistics[ALONE], metric.figure, **drawing)
+        tell(Estimated(tag=tag, metric=name, rows=len(groups), **asdict(found)))
+    else:
+        sides = statistics["before"], statistics["after"]
+        better = metric.higher_is_better
+        found = interval.compare(*sides, metric.figure, higher_is_better=better, **drawing)
+        tell(Compared(tag=tag, metric=name, rows=len(groups), **asdict(found)))
+    return {key: _finite(value) for key, value in asdict(found).items()}
+
+
+def _outcome(task: TaskSpec, rows: Sequence[Question], said: Said) -> Outcome:
+    return Outcome(
+        answers=said.answers,
+        references=[row.reference for row in rows],
+        log_probabilities=np.asarray([reply.log_probability for reply in said.replies], dtype=np.float64),
+        supervised=np.asarray([reply.supervised for reply in said.replies], dtype=np.float64),
+        questions=[row.asked for row in rows],
+        details=[reply.details for reply in said.replies],
+        labels=task.labels,
+        measured={name: found.values for name, found in said.found.items()},
+    )
+
+
+def _tell_choices(tag: str, counts: Mapping[str, int], references: Sequence[str], task: TaskSpec, tell: Tell) -> None:
+    if counts["groups"] < counts["rows"]:
+        why = f"{counts['rows']} rows belong to {counts['groups']} groups, which are right or wrong together"
+        tell(Chose(f"bootstrap of {tag}", "by group", why))
+    if counts["groups"] < FEW_GROUPS:
+        tell(
+            Warned(
+                f"{tag}: an interval from {counts['groups']} independent rows is a guess",
+                f"hold out more rows: {FEW_GROUPS} at least, 100 are good",
+            )
+        )
+    if "bleu" in task.metrics:
+        tell(Chose(f"BLEU tokenizer of {tag}", *bleu_tokenizer(references)))
+
+
+def _warn_of_cut(tag: str, rows: int, cut: Mapping[str, int], task: TaskSpec, tell: Tell) -> None:
+    side, count = list(cut.items())[-1]
+    if count * 2 > rows:
+        whose = "" if side == ALONE else "tuned "
+        tell(
+            Warned(
+                f"{tag}: {count} of {rows} {whose}answers were cut off after {task.max_tokens} tokens",
+                "raise the task's max_tokens, or check that the end of an answer is learned (luthier prepare --look 3)",
+            )
+        )
+
+
+def _record(row: Question, place: int, said: Mapping[str, Said]) -> dict[str, Any]:
+    """One line of answers.jsonl: what was said as it was said, and beside it what was judged where that differs."""
+    record: dict[str, Any] = {"id": row.id, "tag": row.tag, "group": row.group, "source": row.source}
+    record |= {"question": row.shown, "reference": row.reference}
+    notes: dict[str, Any] = {}
+    for side, one in said.items():
+        reply, answer = one.replies[place], one.answers[place]
+        record["answer" if side == ALONE else side] = reply.text or answer
+        if reply.text and answer != reply.text:
+            notes.setdefault("judged as", {})[side] = answer
+        for name, found in one.found.items():
+            if found.notes[place]:
+                notes.setdefault(name, {})[side] = found.notes[place]
+    finish = {side: one.replies[place].finish for side, one in said.items()}
+    return {**record, "finish": finish, "notes": notes, "metrics": {}, "statistics": {}}
+
+
+def _add_row_figures(
+    records: Sequence[dict[str, Any]], name: str, metric: Metric, statistics: Mapping[str, Floats]
+) -> None:
+    for side, found_NS in statistics.items():
+        for record, value, sums in zip(records, metric.figure(found_NS).tolist(), found_NS.tolist(), strict=True):
+            record["metrics"].setdefault(name, {})[side] = _finite(value)
+            record["statistics"].setdefault(name, {})[side] = sums
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

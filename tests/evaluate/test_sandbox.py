@@ -1,0 +1,134 @@
+"""Hostile answers, run for real: none passes, and none changes anything outside."""
+
+import shutil
+import socket
+import threading
+import time
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from luthier.errors import ToolError
+from luthier.evaluate import sandbox
+from luthier.evaluate.prove import prove
+from luthier.evaluate.question import Proof
+from luthier.evaluate.sandbox import Caps, check_sandbox
+
+TEST = "def check(candidate):\n    assert candidate(1) == 2\n    assert candidate(41) == 42\n"
+PROOF = Proof("def f(x):\n", TEST, "f")
+CAPS = Caps(seconds=0.5, memory_mb=256, processes=8)
+
+walled = pytest.mark.skipif(
+    shutil.which("bwrap") is None, reason="bubblewrap is not installed (apt install bubblewrap)"
+)
+
+
+@walled
+def test_this_machine_can_shut_code_in() -> None:
+    check_sandbox()
+
+
+@walled
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        ("    return x + 1\n", ""),
+        ("    return x\n", "AssertionError"),
+        ("    return x +\n", "cannot be run: SyntaxError"),
+        ("    raise KeyError(x)\n", "KeyError"),
+        ("    return (y for y in [x + 1])\n", "AssertionError"),
+    ],
+)
+def test_an_answer_passes_its_tests_or_says_why_not(answer: str, problem: str) -> None:
+    said = prove(answer, PROOF, CAPS)
+    assert problem in said
+    assert (said == "") == (problem == "")
+
+
+ATTACKS: dict[str, str] = tomllib.loads((Path(__file__).parent / "attacks.toml").read_text(encoding="utf-8"))
+
+
+def test_there_are_attacks() -> None:
+    assert len(ATTACKS) > 15
+
+
+@walled
+@pytest.mark.parametrize("name", ATTACKS)
+def test_a_hostile_answer_does_not_pass(name: str) -> None:
+    begun = time.monotonic()
+    assert prove(ATTACKS[name], PROOF, CAPS)
+    assert time.monotonic() - begun < 60
+
+
+@walled
+def test_nothing_outside_is_touched(tmp_path: Path) -> None:
+    kept = tmp_path / "kept.txt"
+    kept.write_text("dear", encoding="utf-8")
+    tmp_path.chmod(0o777)
+    kept.chmod(0o666)
+    answer = f"    import os\n    os.remove({str(kept)!r})\n    return x + 1\n"
+    assert "FileNotFoundError" in prove(answer, PROOF, CAPS)
+    assert kept.read_text(encoding="utf-8") == "dear"
+
+
+@walled
+def test_no_word_reaches_the_network() -> None:
+    heard: list[object] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.2)
+
+        def listen() -> None:
+            while not heard:
+                try:
+                    heard.append(server.accept())
+                except TimeoutError:
+                    if done.is_set():
+                        return
+
+        done = threading.Event()
+        thread = threading.Thread(target=listen)
+        thread.start()
+        port = server.getsockname()[1]
+        answer = f"    import socket\n    socket.create_connection(('127.0.0.1', {port}))\n    return x + 1\n"
+        assert "Error" in prove(answer, PROOF, CAPS)
+        done.set()
+        thread.join()
+    assert heard == []
+
+
+@walled
+def test_no_secret_of_the_environment_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "secret")
+    answer = "    import os\n    return x + 1 if 'HF_TOKEN' not in os.environ else 0\n"
+    assert prove(answer, PROOF, CAPS) == ""
+
+
+@walled
+def test_after_all_attacks_nothing_is_left_running() -> None:
+    assert prove(ATTACKS["forks"], PROOF, CAPS)
+    time.sleep(0.5)
+    mine = resource.getpagesize()  # any process of the sandbox's users would show in /proc with their ids
+    assert mine
+    users = [
+        os.stat(f"/proc/{name}").st_uid
+        for name in os.listdir("/proc")
+        if name.isdigit() and Path(f"/proc/{name}").exists()
+    ]
+    assert not [user for user in users if sandbox.ROOMS[0] <= user < sandbox.ROOMS[1]]
+
+
+def test_where_the_kernel_refuses_code_is_refused_with_a_mend(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox, "PROGRAM", "no-such-program")
+    sandbox._problem.cache_clear()
+    with pytest.raises(ToolError) as caught:
+        check_sandbox()
+    sandbox._problem.cache_clear()
+    assert caught.value.what == "code cannot be shut in here: no-such-program is not installed"
+    assert "apt install bubblewrap" in caught.value.mend
+    assert "unsafe=true" in caught.value.mend
+
+
+def test_unsafe_runs_it_bare_and_by_the_same_tests() -> None:
+    assert prove("    return x + 1\n", PROOF, CAPS, unsafe=True) == ""
+    assert "AssertionError" in prove("    return x\n", PROOF, CAPS, unsafe=True)
