@@ -27,4 +27,4 @@ def test_a_name_nobody_knows_lists_the_shipped_ones() -> None:
     with pytest.raises(SpecError) as caught:
         find_task("zzz")
     assert caught.value.where == "key evaluate.task"
-    assert "answer, bfcl, bfcl_irrelevance" in caught.value.mend
+    assert "answer, bfcl, bfcl_irrelevance, chat" in caught.value.mend

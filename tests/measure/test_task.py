@@ -25,7 +25,12 @@ def test_a_task_file_becomes_a_task_with_greedy_answers(tmp_path: Path) -> None:
     ("text", "what", "line", "mend"),
     [
         ("title: t\nmetrics: [rouge_l,\n  rougel]\n", "there is no metric 'rougel'", 3, "did you mean 'rouge_l'?"),
-        ("title: t\nmetrics: [zzzzz]\n", "there is no metric 'zzzzz'", 2, "known here: abstention, accuracy, answer_relevance"),
+        (
+            "title: t\nmetrics: [zzzzz]\n",
+            "there is no metric 'zzzzz'",
+            2,
+            "known here: abstention, accuracy",
+        ),
         ("title: t\nmetrics: []\n", "the task names no metrics", 2, "with some of: exact_match"),
         ("title: t\nmetrics: [bleu, bleu]\n", "the metric 'bleu' stands twice", 2, "remove one of them"),
         ("title: t\nmetric: [bleu]\n", "unknown key 'metric'", 2, "did you mean 'metrics'?"),
