@@ -18,6 +18,7 @@ from api_page import api
 from pydantic import BaseModel
 
 from luthier import errors, event
+from luthier.act.spec import ApiSpec, KnowledgeSpec, McpSpec, PythonSpec
 from luthier.answer.queries import WAYS
 from luthier.answer.synthesis import SYNTHESES
 from luthier.cli.fields import fields
@@ -47,6 +48,10 @@ SPECS: dict[str, type[BaseModel]] = {
     "serve": ServeSpec,
     "task": TaskSpec,
     "hold_out": HoldOutSpec,
+    "act_api": ApiSpec,
+    "act_mcp": McpSpec,
+    "act_python": PythonSpec,
+    "act_knowledge": KnowledgeSpec,
     "ladder": LadderSpec,
     "rung": RungSpec,
     "trial": TrialSpec,
@@ -228,6 +233,10 @@ def reference() -> dict[str, str]:
         "ladder": "One of `ladders` of `serve`. See [serve under load](../stages/serve-load.md).",
         "rung": "One of `rungs` of a ladder.",
         "trial": "One of `trials` of `serve`.",
+        **{
+            f"act_{kind}": f"One of `{key}` of `act`. See [act](../stages/act.md)."
+            for kind, key in {"api": "apis", "mcp": "mcp", "python": "python", "knowledge": "knowledge"}.items()
+        },
         "hold_out": "Below `split.hold_out` of `prepare`. See [prepare](../stages/prepare.md).",
     }
     specs = "".join(f"\n## {name}\n\n{about[name]}\n\n{settings(name)}" for name in SPECS)

@@ -128,6 +128,19 @@ class Judged:
 
 
 @dataclass(frozen=True)
+class Called:
+    """A tool was called."""
+
+    tool: str
+    arguments: str
+    """As JSON."""
+    outcome: str
+    """done, or failed."""
+    output: str
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Warned:
     """Something a person should know, with a mend."""
 
@@ -162,6 +175,7 @@ Event = (
     | Compared
     | Estimated
     | Judged
+    | Called
     | Warned
     | Said
     | Failed

@@ -6,7 +6,20 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
-Kind = Literal["model", "rows", "index", "examples", "adapter", "quantized", "answer", "scores", "release", "traffic"]
+Kind = Literal[
+    "model",
+    "rows",
+    "index",
+    "examples",
+    "adapter",
+    "quantized",
+    "answer",
+    "agent",
+    "scores",
+    "release",
+    "traffic",
+    "transcript",
+]
 KINDS: tuple[str, ...] = get_args(Kind)
 """Each is made from those before it."""
 

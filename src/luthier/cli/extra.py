@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from luthier.artifact.store import Artifact, Store
+from luthier.cli.act import ask_leave, show_answer
 from luthier.cli.release import RELEASE_OPTIONS, decide
 from luthier.cli.stdout import stdout
 from luthier.errors import SpecError, Stopped
@@ -191,4 +192,5 @@ EXTRAS: dict[str, Extra] = {
         afterwards=_answers_afterwards,
     ),
     "release": Extra(options=RELEASE_OPTIONS, instead=decide),
+    "act": Extra(arguments=lambda given: {"leave": ask_leave}, afterwards=show_answer),
 }

@@ -135,6 +135,11 @@ def _counts(told: event.Counted) -> str:
     return ", ".join(f"{escape(name)} {count:,}" for name, count in told.counts.items())
 
 
+def _first_line(text: str) -> str:
+    line = text.strip().partition("\n")[0]
+    return line if len(line) <= 100 else f"{line[:99]}…"
+
+
 SHOW: dict[type[Any], Callable[[Terminal, Any], None]] = {
     event.Started: lambda t, e: t.line(f"[bold]{e.stage}[/] {e.id}"),
     event.Skipped: lambda t, e: t.line(f"[bold]{e.stage}[/] {e.id} [dim]is there already[/]"),
@@ -143,6 +148,10 @@ SHOW: dict[type[Any], Callable[[Terminal, Any], None]] = {
     event.Counted: lambda t, e: t.line(f"  [dim]{escape(e.what)}:[/] {_counts(e)}"),
     event.Judged: lambda t, e: t.line(
         f"  {'[green]passed[/]' if e.passed else '[red]refused[/]'} {escape(e.rule)} [dim]{escape(e.value)}[/]"
+    ),
+    event.Called: lambda t, e: t.line(
+        f"  [{'green' if e.outcome == 'done' else 'red'}]{escape(e.tool)}[/] {escape(e.arguments)} "
+        f"[dim]{e.outcome} in {e.seconds:.1f} s:[/] {escape(_first_line(e.output))}"
     ),
     event.Warned: lambda t, e: t.line(f"  [yellow]warning:[/] {escape(e.what)} [dim]({escape(e.mend)})[/]"),
     event.Said: Terminal.said,

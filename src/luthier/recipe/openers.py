@@ -94,12 +94,22 @@ def _open_answer(store: Store, artifact: Artifact, wish: Wish) -> ChatModel:
     return open_answer(store, artifact, wish.name, wish.tell, open_generator)
 
 
+def _open_agent(store: Store, artifact: Artifact, wish: Wish) -> ChatModel:
+    from luthier.act.opening import reopen_agent
+
+    def open_model(found: Artifact) -> ChatModel:
+        return open_artifact(store, found, dtype=wish.dtype, tell=wish.tell)
+
+    return reopen_agent(artifact, store, wish.tell, open_model, name=wish.name)
+
+
 OPENERS: dict[str, Callable[[Store, Artifact, Wish], ChatModel]] = {
     "model": _open_model,
     "adapter": _open_adapter,
     "release": _open_release,
     "index": _open_index,
     "answer": _open_answer,
+    "agent": _open_agent,
 }
 
 

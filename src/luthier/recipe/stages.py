@@ -119,6 +119,14 @@ STAGES: dict[str, Stage] = {
         takes={"model": Input("model")},
         first="kind",
     ),
+    "act": Stage(
+        "Let a model do a task with tools, or make an agent of it.",
+        "luthier.act.spec:ActSpec",
+        "luthier.act.run:act",
+        takes={"model": Input("model", lambda spec: not spec.url, answers=True)},
+        first="task",
+        opens=True,
+    ),
     "release": Stage(
         "Pass a tuned model through the gate, promote it, or roll back.",
         "luthier.release.spec:ReleaseSpec",
