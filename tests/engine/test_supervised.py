@@ -8,7 +8,6 @@ from queue import SimpleQueue
 
 import pytest
 
-from luthier.engine import supervised
 from luthier.engine.room import Room
 from luthier.engine.supervised import Box, Step, Supervised
 from luthier.errors import DataError, RoomError, ServeError
@@ -23,10 +22,10 @@ def make(monkeypatch: pytest.MonkeyPatch, told: list[Event]) -> Iterator[Make]:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]))
     made: list[Supervised] = []
 
-    def one(name: str = "fake", peak_bytes: int = 0, **opening: object) -> Supervised:
-        engine = Supervised(
-            "fake_child", {"open": "folder", **opening}, name=name, peak_bytes=peak_bytes, tell=told.append
-        )
+    def one(name: str = "fake", peak_bytes: int = 0, stuck_seconds: float = 60.0, **opening: object) -> Supervised:
+        line = {"open": "folder", **opening}
+        more = {"peak_bytes": peak_bytes, "stuck_seconds": stuck_seconds}
+        engine = Supervised("fake_child", line, name=name, tell=told.append, **more)  # type: ignore[arg-type]
         made.append(engine)
         return engine
 
@@ -101,9 +100,8 @@ def test_one_that_never_begins_says_its_last_words_and_is_not_tried_again(make: 
     assert engine.process_number is None
 
 
-def test_one_that_hangs_is_killed(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervised, "STUCK_SECONDS", 0.8)
-    engine = make()
+def test_one_that_hangs_is_killed(make: Make) -> None:
+    engine = make(stuck_seconds=0.8)
     engine.start()
     [error] = asked(engine, "hang")
     assert isinstance(error, ServeError)

@@ -1,5 +1,6 @@
 """`luthier serve` and `luthier chat`: the released model, or one named, over HTTP or in the terminal."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -7,11 +8,14 @@ from rich.console import Console
 
 from luthier.artifact.released import current
 from luthier.artifact.store import Store
+from luthier.cli.batch import FILE, OUT, answer_questions, check_files
 from luthier.cli.fields import field_lines
 from luthier.cli.telling import telling
-from luthier.engine.ports import ChatModel, Sampling
+from luthier.engine.capability import CHOICES
+from luthier.engine.ports import ChatModel, Closing, Sampling
 from luthier.errors import KindError, SpecError
-from luthier.recipe.openers import base_of, open_artifact, open_named
+from luthier.event import Tell, hush
+from luthier.recipe.openers import base_of, name_or_release, open_artifact, open_named
 from luthier.spec import make
 
 DTYPE = click.Option(
@@ -19,6 +23,13 @@ DTYPE = click.Option(
     type=click.Choice(("auto", "float32", "bfloat16")),
     default="auto",
     help="Number format; float32 is exact, auto is what is fast here.",
+)
+ENGINE = click.Option(
+    ["--engine"],
+    type=click.Choice(CHOICES),
+    default="auto",
+    help="What runs the model; auto takes what fits it and this machine, and tells why. One that needs another form of "
+    "the model has that made first.",
 )
 
 
@@ -34,7 +45,15 @@ class ServeCommand(click.Command):
 
 
 @click.pass_obj
-def _serve(project: str, settings: tuple[str, ...], file: Path | None, names: tuple[str, ...], dtype: str) -> None:
+def _serve(
+    project: str,
+    settings: tuple[str, ...],
+    file: Path | None,
+    names: tuple[str, ...],
+    dtype: str,
+    engine: str,
+    workers: int,
+) -> None:
     """Serve the released model (or others) over the OpenAI API until Ctrl-C."""
     from luthier.serve.given import Given
     from luthier.serve.run import serve
@@ -43,14 +62,36 @@ def _serve(project: str, settings: tuple[str, ...], file: Path | None, names: tu
     spec = make(ServeSpec, settings, file)
     store = Store(project)
     with telling(store, "serve") as tell:
-        models = [open_named(store, name, dtype=dtype, tell=tell) for name in names or (None,)]
+        open_model = _opener(store, dtype, engine, workers, tell)
+        models = [open_model(name) for name in names or (None,)]
         given = Given(
             keys=store.root / "keys.json",
-            open_model=lambda name: open_named(store, name, dtype=dtype, tell=tell),
+            open_model=open_model,
             redact=_redact,
             current=None if names else lambda: current(store),
         )
-        serve(spec, models, tell, given)
+        try:
+            serve(spec, models, tell, given)
+        finally:
+            for model in models:
+                if isinstance(model, Closing):
+                    model.close()
+
+
+def _opener(store: Store, dtype: str, engine: str, workers: int, tell: Tell) -> Callable[[str | None], ChatModel]:
+    """Give what opens a model here, or in so many processes of its own."""
+
+    def open_here(name: str | None) -> ChatModel:
+        return open_named(store, name, dtype=dtype, engine=engine, tell=tell)
+
+    def open_beside(name: str | None) -> ChatModel:
+        from luthier.engine.workers import open_workers
+
+        found = name_or_release(store, name)
+        opening = {"project": str(store.root), "open": found, "dtype": dtype, "engine": engine}
+        return open_workers(workers, opening, name=Path(found).name, tell=tell)
+
+    return open_beside if workers else open_here
 
 
 def _redact(text: str) -> str:
@@ -70,6 +111,9 @@ def _chat(
     side_by_side: bool,
     dtype: str,
     max_tokens: int,
+    engine: str,
+    file: Path | None,
+    out: Path | None,
 ) -> None:
     """Talk to the released model (or another) in the terminal; with QUESTION, or text on stdin, answer it and end."""
     from luthier.cli.chat import chat, compare
@@ -82,11 +126,17 @@ def _chat(
     store = Store(project)
     console = Console(stderr=True, highlight=False)
     sampling = Sampling(max_tokens=max_tokens)
-    if side_by_side:
+
+    def open_model(tell: Tell = hush) -> ChatModel:
+        return _remote(url, name) if url else open_named(store, name, dtype=dtype, engine=engine, tell=tell)
+
+    if file or out:
+        paths = check_files(file, out, bool(question or side_by_side))
+        answer_questions(store, open_model, *paths, system=system, sampling=sampling)
+    elif side_by_side:
         compare(_pair(store, name, dtype), question, system=system, console=console, sampling=sampling)
     else:
-        model = _remote(url, name) if url else open_named(store, name, dtype=dtype)
-        chat(model, question, system=system, console=console, sampling=sampling)
+        chat(open_model(), question, system=system, console=console, sampling=sampling)
 
 
 def _remote(url: str, name: str | None) -> ChatModel:
@@ -119,6 +169,14 @@ serve_command = ServeCommand(
         click.Option(["--spec", "file"], type=click.Path(path_type=Path), help="A YAML file with the settings."),
         click.Option(["--model", "names"], multiple=True, metavar="ID|FOLDER", help=f"{MODEL_HELP} May be repeated."),
         DTYPE,
+        ENGINE,
+        click.Option(
+            ["--workers"],
+            type=click.IntRange(min=0, max=64),
+            default=0,
+            show_default=True,
+            help="Processes for each model beside the server's own; one that dies or hangs is replaced. 0: in the server.",
+        ),
     ],
 )
 chat_command = click.Command(
@@ -141,5 +199,8 @@ chat_command = click.Command(
         ),
         click.Option(["--compare", "side_by_side"], is_flag=True, help="Show base and tuned model side by side."),
         DTYPE,
+        ENGINE,
+        FILE,
+        OUT,
     ],
 )

@@ -1,7 +1,7 @@
 """The process in which openvino-genai runs: lines of JSON in, lines of JSON out. It loads no torch.
 
 The first line says what to open. Then `{"ask": number, "ids": [...], ...}` and `{"cancel": number}`; out come
-`{"ready": ...}`, `{"refused": [number, why]}` and, after each step, `{"steps": [[number, ids, finish], ...]}`.
+`{"ready": ...}`, `{"refused": [number, what, where, mend]}` and, after each step, `{"steps": [[number, ids, finish]]}`.
 """
 
 import json
@@ -87,7 +87,8 @@ def _take(pipeline: Any, order: Mapping[str, Any], live: dict[int, Any], out: Te
         ids = openvino.Tensor(np.array([order["ids"]], dtype=np.int64))
         live[number] = pipeline.add_request(number, ids, _config(order))
     except Exception as error:  # native code raises RuntimeError for what it does not take
-        _say(out, {"refused": [number, str(error).strip().splitlines()[-1]]})
+        why = str(error).strip().splitlines()[-1]
+        _say(out, {"refused": [number, why, "the engine", "change the request as the message says"]})
 
 
 def _config(order: Mapping[str, Any]) -> Any:

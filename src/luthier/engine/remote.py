@@ -92,6 +92,10 @@ class RemoteModel:
         """How many requests it is asked at the same time."""
         return self._at_once
 
+    def close(self) -> None:
+        """Let its connections go."""
+        self._client.close()
+
     def _first_name(self) -> str:
         with self._sent("GET", "models", None) as response:
             cards = _json(response, self.url).get("data")

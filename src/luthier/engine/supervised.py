@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from luthier.engine.child import Child
 from luthier.errors import DataError, ServeError
-from luthier.event import Tell, Warned, hush
+from luthier.event import Said, Tell, Warned, hush
 
 STUCK_SECONDS = 60.0
 """A process that has answers to give and says nothing for so long is killed."""
@@ -26,7 +26,8 @@ class Step(NamedTuple):
     """What the engine adds to one answer."""
 
     number: int
-    ids: Sequence[int]
+    ids: Sequence[Any]
+    """Token ids; from a worker, pieces as plain JSON."""
     finish: Literal["stop", "length"] | None
 
 
@@ -38,9 +39,23 @@ class Supervised:
     """One engine process, and the requests it has."""
 
     def __init__(
-        self, module: str, opening: Mapping[str, Any], *, name: str, peak_bytes: int = 0, tell: Tell = hush
+        self,
+        module: str,
+        opening: Mapping[str, Any],
+        *,
+        name: str,
+        peak_bytes: int = 0,
+        stuck_seconds: float = STUCK_SECONDS,
+        beats: bool = False,
+        tell: Tell = hush,
     ) -> None:
-        """Start nothing yet. `peak_bytes` is what the process takes, as the room counts it."""
+        """Start nothing yet. `peak_bytes` is what the process takes, as the room counts it.
+
+        A process that has requests, or that `beats`, and says nothing for `stuck_seconds` is killed.
+        """
+        self.told: Mapping[str, Any] = {}
+        """What the process said of itself when it was ready."""
+        self._stuck_seconds, self._beats = stuck_seconds, beats
         self.name = name
         self.peak_bytes = peak_bytes
         self.last_asked = time.monotonic()
@@ -61,6 +76,16 @@ class Supervised:
     def is_running(self) -> bool:
         """Whether there is a process."""
         return self._child is not None
+
+    @property
+    def load(self) -> int:
+        """How many requests it has."""
+        return len(self._boxes)
+
+    @property
+    def silent_seconds(self) -> float:
+        """How long ago it said something, while it could; 0 for one that does not beat."""
+        return time.monotonic() - self._heard if self._beats and self._state == "ready" else 0.0
 
     @property
     def is_closed(self) -> bool:
@@ -153,17 +178,27 @@ class Supervised:
             self._heard = time.monotonic()
             if "ready" in line:
                 self._state = "ready"
+                self.told = line["ready"] if isinstance(line["ready"], dict) else {}
                 self._changed.notify_all()
                 threading.Thread(target=self._watch, args=(child,), daemon=True).start()
             elif "refused" in line:
-                number, why = line["refused"]
-                box = self._boxes.pop(number, None)
-                if box is not None:
-                    box.put(DataError(str(why), where="the engine", mend="change the request as the message says"))
+                number, what, where, mend = line["refused"]
+                self._end(number, DataError(what, where=where, mend=mend))
+            elif "broken" in line:
+                number, what = line["broken"]
+                self._end(number, self._error(what))
+            elif "said" in line:
+                said = f"{self.name}: {line['said']}"
+                threading.Thread(target=self._tell, args=(Said(said),), daemon=True).start()
             for number, ids, finish in line.get("steps", ()):
                 box = self._boxes.pop(number, None) if finish else self._boxes.get(number)
                 if box is not None:
                     box.put(Step(number, ids, finish))
+
+    def _end(self, number: int, error: Exception) -> None:
+        box = self._boxes.pop(number, None)
+        if box is not None:
+            box.put(error)
 
     def _lost(self, child: Child, how: str) -> None:
         with self._changed:
@@ -193,9 +228,10 @@ class Supervised:
 
     def _watch(self, child: Child) -> None:
         while child is self._child:
-            time.sleep(min(1.0, STUCK_SECONDS / 4))
+            time.sleep(min(1.0, self._stuck_seconds / 4))
             with self._changed:
-                is_stuck = bool(self._boxes) and time.monotonic() - self._heard > STUCK_SECONDS
+                has_work = bool(self._boxes) or self._beats
+                is_stuck = has_work and time.monotonic() - self._heard > self._stuck_seconds
             if is_stuck and child is self._child:
                 child.kill()
                 return

@@ -12,14 +12,23 @@ from luthier.artifact.store import Artifact, Store
 from luthier.engine.ports import ChatModel
 from luthier.errors import KindError, StoreError
 from luthier.event import Tell, hush
+from luthier.recipe.engines import Weights, open_weights
 from luthier.recipe.knowledge import KNOWLEDGE, open_answer, open_base
 from luthier.retrieve.place import knowledge_folder
 
 
 def open_artifact(
-    store: Store, artifact: Artifact, *, name: str = "", dtype: str = "auto", tell: Tell = hush
+    store: Store,
+    artifact: Artifact,
+    *,
+    name: str = "",
+    dtype: str = "auto",
+    engine: str = "transformers",
+    tell: Tell = hush,
 ) -> ChatModel:
-    """Open an artifact that answers. Raises KindError for one that does not, StoreError for a released one altered."""
+    """Open an artifact that answers, by an engine of the table or by the one that fits (auto). Raises KindError for one
+    that does not, StoreError for a released one altered.
+    """
     opener = OPENERS.get(artifact.kind)
     if opener is None:
         raise KindError(
@@ -27,28 +36,36 @@ def open_artifact(
             where=str(artifact.folder),
             mend=f"give one of the kind {' or '.join(OPENERS)}",
         )
-    return opener(store, artifact, Wish(name or artifact.id, dtype, tell))
+    return opener(store, artifact, Wish(name or artifact.id, dtype, engine, tell))
 
 
-def open_named(store: Store, name: str | None = None, *, dtype: str = "auto", tell: Tell = hush) -> ChatModel:
+def open_named(
+    store: Store, name: str | None = None, *, dtype: str = "auto", engine: str = "transformers", tell: Tell = hush
+) -> ChatModel:
     """Open what a person names: an artifact's id, a model folder, a checkpoint or adapter folder; None: the release."""
-    if name is None:
-        name = current(store)
-        if name is None:
-            raise StoreError(
-                "nothing is released yet",
-                where=str(store.root),
-                mend="run a recipe that ends with release, or give --model ID (luthier list shows the ids)",
-            )
+    name = name_or_release(store, name)
     if name.startswith(KNOWLEDGE):
         return open_base(store, knowledge_folder(store.root, name.removeprefix(KNOWLEDGE)), name, tell)
     folder = Path(name)
     if not folder.is_dir():
-        return open_artifact(store, store.find(name), dtype=dtype, tell=tell)
-    wish = Wish(folder.name, dtype, tell)
+        return open_artifact(store, store.find(name), dtype=dtype, engine=engine, tell=tell)
+    wish = Wish(folder.name, dtype, engine, tell)
     if (folder / "adapter_config.json").exists():
-        return _open_local(_base_of(store, folder), folder, wish)
-    return _open_local(folder, None, wish)
+        base, artifact = _base_of(store, folder)
+        return _open(store, Weights(base, artifact, folder), wish)
+    return _open(store, Weights(folder), wish)
+
+
+def name_or_release(store: Store, name: str | None) -> str:
+    """Give the name, or the id of the release where there is none. Raises StoreError if nothing is released."""
+    found = name or current(store)
+    if found is None:
+        raise StoreError(
+            "nothing is released yet",
+            where=str(store.root),
+            mend="run a recipe that ends with release, or give --model ID (luthier list shows the ids)",
+        )
+    return found
 
 
 def base_of(store: Store, artifact: Artifact) -> Artifact:
@@ -65,16 +82,17 @@ class Wish:
 
     name: str
     dtype: str
+    engine: str
     tell: Tell
 
 
 def _open_model(store: Store, artifact: Artifact, wish: Wish) -> ChatModel:
-    return _open_local(artifact.folder, None, wish, _trusts(artifact))
+    return _open(store, Weights(artifact.folder, artifact, trusted=_trusts(artifact)), wish)
 
 
 def _open_adapter(store: Store, artifact: Artifact, wish: Wish) -> ChatModel:
     base = base_of(store, artifact)
-    return _open_local(base.folder, artifact.folder, wish, _trusts(base))
+    return _open(store, Weights(base.folder, base, artifact.folder, _trusts(base)), wish)
 
 
 def _open_release(store: Store, artifact: Artifact, wish: Wish) -> ChatModel:
@@ -89,7 +107,7 @@ def _open_index(store: Store, artifact: Artifact, wish: Wish) -> ChatModel:
 
 def _open_answer(store: Store, artifact: Artifact, wish: Wish) -> ChatModel:
     def open_generator(made: Artifact) -> ChatModel:
-        return open_artifact(store, made, dtype=wish.dtype, tell=wish.tell)
+        return open_artifact(store, made, dtype=wish.dtype, engine=wish.engine, tell=wish.tell)
 
     return open_answer(store, artifact, wish.name, wish.tell, open_generator)
 
@@ -106,6 +124,7 @@ def _open_agent(store: Store, artifact: Artifact, wish: Wish) -> ChatModel:
 OPENERS: dict[str, Callable[[Store, Artifact, Wish], ChatModel]] = {
     "model": _open_model,
     "adapter": _open_adapter,
+    "quantized": _open_model,
     "release": _open_release,
     "index": _open_index,
     "answer": _open_answer,
@@ -113,19 +132,18 @@ OPENERS: dict[str, Callable[[Store, Artifact, Wish], ChatModel]] = {
 }
 
 
-def _open_local(folder: Path, adapter: Path | None, wish: Wish, trusted: bool = False) -> ChatModel:
-    from luthier.engine.local import open_local  # torch: only when a model is opened
-
-    return open_local(
-        folder, name=wish.name, adapter=adapter, dtype=wish.dtype, trust_remote_code=trusted, tell=wish.tell
-    )
+def _open(store: Store, weights: Weights, wish: Wish) -> ChatModel:
+    return open_weights(store, weights, engine=wish.engine, name=wish.name, dtype=wish.dtype, tell=wish.tell)
 
 
 def _trusts(artifact: Artifact) -> bool:
     return bool(artifact.card.spec.get("trust_remote_code", False))
 
 
-def _base_of(store: Store, folder: Path) -> Path:
+def _base_of(store: Store, folder: Path) -> tuple[Path, Artifact | None]:
     config: dict[str, Any] = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
     base = str(config.get("base_model_name_or_path", ""))
-    return Path(base) if Path(base).is_dir() else store.find(base, "model").folder
+    if Path(base).is_dir():
+        return Path(base), None
+    artifact = store.find(base, "model")
+    return artifact.folder, artifact

@@ -1,0 +1,161 @@
+"""One model in several processes: requests go to the least busy one, and to another where theirs dies or is stuck."""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from luthier.engine.ports import Answer, Piece, Prompt, Sampling, check_takes
+from luthier.engine.supervised import Box, Supervised
+from luthier.engine.wire import PIECE, PROMPT, SAMPLING, plain
+from luthier.errors import ServeError
+from luthier.event import Progress, Tell, hush
+
+MODULE = "luthier.recipe.worker"
+SILENT_SECONDS = 2.0
+"""A worker beats twice a second; one that is silent for so long gets no more requests, and loses those it has not
+begun to answer."""
+STUCK_SECONDS = 10.0
+"""One that is silent for so long is killed, and another started in its place."""
+LOOK_SECONDS = 0.05
+
+
+class WorkersModel:
+    """A model that answers by worker processes."""
+
+    def __init__(self, workers: Sequence[Supervised], *, name: str) -> None:
+        self._workers = list(workers)
+        self._name = name
+        self._choosing = threading.Lock()
+
+    def open(self) -> None:
+        """Start every worker and wait until each has registered. Raises ServeError, all ended, if one cannot start."""
+        try:
+            with ThreadPoolExecutor(len(self._workers)) as pool:
+                list(pool.map(Supervised.start, self._workers))
+        except ServeError:
+            self.close()
+            raise
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return self._name
+
+    @property
+    def defaults(self) -> Mapping[str, Any]:
+        """What the workers' model uses where a request says nothing."""
+        return dict(self._told["defaults"])
+
+    @property
+    def takes(self) -> frozenset[str]:
+        """What it heeds of a request's wishes."""
+        return frozenset(self._told["takes"])
+
+    @property
+    def at_once(self) -> int:
+        """How many streams all workers take at the same time."""
+        return int(self._told["at_once"]) * len(self._workers)
+
+    @property
+    def workers(self) -> Sequence[Supervised]:
+        """The processes."""
+        return tuple(self._workers)
+
+    def ailing(self) -> str:
+        """Give why no worker can answer just now, '' while one can."""
+        reasons = [worker.ailing() or _silence(worker) for worker in self._workers]
+        return "" if not all(reasons) else f"no worker can answer: {reasons[0]}"
+
+    def close(self) -> None:
+        """End every worker."""
+        with ThreadPoolExecutor(len(self._workers)) as pool:
+            list(pool.map(Supervised.close, self._workers))
+
+    def answer(self, prompts: Sequence[Prompt], sampling: Sampling, tell: Tell = hush) -> list[Answer]:
+        """Answer many prompts, as many at a time as the workers take; answers come in the prompts' order."""
+        check_takes(self, sampling)
+        answers: list[Answer] = []
+        with ThreadPoolExecutor(self.at_once) as pool:
+            for answer in pool.map(lambda prompt: self._whole(prompt, sampling), prompts):
+                answers.append(answer)
+                tell(Progress("answers", len(answers), len(prompts), "answers"))
+        return answers
+
+    def stream(self, prompt: Prompt, sampling: Sampling, cancelled: Callable[[], bool]) -> Iterator[Piece]:
+        """Answer one prompt piece by piece. What dies before its first piece begins anew at another worker."""
+        check_takes(self, sampling)
+        order = {"prompt": plain(PROMPT, prompt), "sampling": plain(SAMPLING, sampling)}
+        return self._pieces(order, cancelled)
+
+    @property
+    def _told(self) -> Mapping[str, Any]:
+        return next((worker.told for worker in self._workers if worker.told), {})
+
+    def _whole(self, prompt: Prompt, sampling: Sampling) -> Answer:
+        *_, last = self.stream(prompt, sampling, lambda: False)
+        assert last.answer is not None
+        return last.answer
+
+    def _pieces(self, order: Mapping[str, Any], cancelled: Callable[[], bool]) -> Iterator[Piece]:
+        tried: set[int] = set()
+        while not cancelled():
+            worker = self._least_busy(tried)
+            tried.add(id(worker))
+            has_begun = False
+            try:
+                for piece in self._ask(worker, order, cancelled):
+                    has_begun = True
+                    yield piece
+                return
+            except ServeError:
+                if has_begun or len(tried) > len(self._workers):
+                    raise
+
+    def _least_busy(self, tried: set[int]) -> Supervised:
+        with self._choosing:
+            fresh = [worker for worker in self._workers if id(worker) not in tried] or self._workers
+            able = [worker for worker in fresh if not worker.ailing() and not _silence(worker)]
+            return min(able or fresh, key=lambda worker: worker.load)
+
+    def _ask(self, worker: Supervised, order: Mapping[str, Any], cancelled: Callable[[], bool]) -> Iterator[Piece]:
+        box: Box = SimpleQueue()
+        number = worker.ask(order, box)
+        has_begun = False
+        try:
+            while not cancelled():
+                try:
+                    step = box.get(timeout=LOOK_SECONDS)
+                except Empty:
+                    if not has_begun and (why := _silence(worker)):
+                        raise ServeError(why, where=worker.name, mend="ask again") from None
+                    continue
+                if isinstance(step, Exception):
+                    raise step
+                for said in step.ids:
+                    has_begun = True
+                    yield PIECE.validate_python(said)
+                if step.finish:
+                    return
+        finally:
+            worker.cancel(number)
+
+
+def _silence(worker: Supervised) -> str:
+    return f"it has been silent for {worker.silent_seconds:.1f} s" if worker.silent_seconds > SILENT_SECONDS else ""
+
+
+def open_workers(
+    count: int, opening: Mapping[str, Any], *, name: str, module: str = MODULE, tell: Tell = hush
+) -> WorkersModel:
+    """Start workers that open the same model. `opening` says what, as the worker's module reads it."""
+    workers = [
+        Supervised(
+            module, opening, name=f"worker {number} of {name}", stuck_seconds=STUCK_SECONDS, beats=True, tell=tell
+        )
+        for number in range(1, count + 1)
+    ]
+    model = WorkersModel(workers, name=name)
+    model.open()
+    return model

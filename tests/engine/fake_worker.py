@@ -1,0 +1,50 @@
+"""A worker without a model: says its process's number three times, beats, and does worse where it is asked to."""
+
+import json
+import os
+import sys
+import threading
+import time
+from typing import Any
+
+SAYING = threading.Lock()
+
+
+def say(line: object) -> None:
+    with SAYING:
+        print(json.dumps(line), flush=True)
+
+
+def beat() -> None:
+    while True:
+        say({"beat": 1})
+        time.sleep(0.2)
+
+
+def answer(order: dict[str, Any], slow: float) -> None:
+    text = order["prompt"]
+    if text == "refuse":
+        say({"refused": [order["ask"], "it is too long", "the prompt", "shorten it"]})
+        return
+    for place in range(3):
+        time.sleep(slow)
+        word = f"{os.getpid()} "
+        last = {"text": word * 3, "token_ids": [1, 2, 3], "prompt_ids": [], "finish": "stop"}
+        piece = {"text": word, "token_ids": [place], "answer": last if place == 2 else None}
+        say({"steps": [[order["ask"], [piece], "stop" if place == 2 else None]]})
+
+
+def main() -> None:
+    opening = json.loads(sys.stdin.readline())
+    if opening.get("dies"):
+        sys.exit("there is no such model")
+    say({"ready": {"takes": ["max_tokens", "temperature"], "defaults": {"temperature": 0.0}, "at_once": 4}})
+    threading.Thread(target=beat, daemon=True).start()
+    for line in sys.stdin:
+        order = json.loads(line)
+        if "ask" in order:
+            threading.Thread(target=answer, args=(order, opening["slow"]), daemon=True).start()
+
+
+if __name__ == "__main__":
+    main()
