@@ -13,7 +13,7 @@ from luthier.engine.workers import open_workers
 from luthier.errors import DataError, ServeError
 from luthier.event import Event, Said
 
-GREEDY = Sampling(max_tokens=12, temperature=0, top_logprobs=1)
+GREEDY = Sampling(max_tokens=12, temperature=0)
 PROMPTS: list[Prompt] = [(Message("user", "Hello"),), "The quick brown fox", tuple(range(5, 30))]
 
 

@@ -175,7 +175,7 @@ serve_command = ServeCommand(
             type=click.IntRange(min=0, max=64),
             default=0,
             show_default=True,
-            help="Processes for each model beside the server's own; one that dies or hangs is replaced. 0: in the server.",
+            help="Processes for each model beside the server; one that dies or hangs is replaced. 0: in the server.",
         ),
     ],
 )
