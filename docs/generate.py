@@ -33,6 +33,7 @@ from luthier.measure.task import TaskSpec, read_task
 from luthier.model.methods import METHODS
 from luthier.prepare.lint.table import FINDINGS
 from luthier.prepare.spec import HoldOutSpec
+from luthier.quantize.certify import BOUNDS
 from luthier.quantize.kinds import KINDS
 from luthier.recipe.stages import STAGES
 from luthier.serve.spec import LadderSpec, RungSpec, ServeSpec, TrialSpec
@@ -201,6 +202,20 @@ def syntheses() -> str:
     return table(("`synthesis`", "what it is", "needs a generator"), lines)
 
 
+def bounds() -> str:
+    """Give the table of what a certificate must show."""
+    lines = (
+        (name, f"{row.kl:g}", f"{row.near_agreement:g}", f"{row.perplexity_ratio:g}", kinds_that_hold(name))
+        for name, row in BOUNDS.items()
+    )
+    return table(("bound", "kl at most", "near_agreement at least", "perplexity at most, times", "kinds"), lines)
+
+
+def kinds_that_hold(bound: str) -> str:
+    """Name the kinds under a bound."""
+    return ", ".join(f"`{name}`" for name, row in KINDS.items() if row.holds == bound)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     **{f"settings-{name}": lambda name=name: settings(name) for name in SPECS},  # type: ignore[misc]
     "metrics": metrics,
@@ -218,6 +233,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "kinds": kinds,
     "queries": queries,
     "syntheses": syntheses,
+    "bounds": bounds,
 }
 
 

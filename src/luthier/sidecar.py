@@ -92,14 +92,26 @@ def program(place: Path, name: str) -> Path:
     return place.joinpath(*inside)
 
 
+def is_ready(project: Path, name: str) -> bool:
+    """Whether a tool is set up."""
+    return (folder(project, name) / "pins.txt").exists()
+
+
+def check_ready(project: Path, name: str) -> None:
+    """Raise ToolError if a tool is not set up."""
+    if not is_ready(project, name):
+        raise ToolError(
+            f"the tool {name!r} ({row(name).purpose}) is not installed",
+            where=str(folder(project, name)),
+            mend=f"run: luthier setup {name}",
+        )
+
+
 def call(project: Path, name: str, arguments: Sequence[str]) -> str:
     """Run a tool and give what it printed. Raises ToolError if it is not set up, or fails."""
     tool = row(name)
     place = folder(project, name)
-    if not (place / "pins.txt").exists():
-        raise ToolError(
-            f"the tool {name!r} ({tool.purpose}) is not installed", where=str(place), mend=f"run: luthier setup {name}"
-        )
+    check_ready(project, name)
     command = [str(program(place, tool.command)), *arguments]
     clean = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
     try:

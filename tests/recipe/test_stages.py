@@ -11,7 +11,18 @@ from luthier.spec import Spec
 
 
 def test_there_are_stages() -> None:
-    assert list(STAGES) == ["fetch", "index", "prepare", "tune", "answer", "evaluate", "quantize", "act", "release"]
+    assert list(STAGES) == [
+        "fetch",
+        "index",
+        "prepare",
+        "tune",
+        "answer",
+        "evaluate",
+        "merge",
+        "quantize",
+        "act",
+        "release",
+    ]
 
 
 @pytest.mark.parametrize("name", STAGES)

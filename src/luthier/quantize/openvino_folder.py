@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from luthier.artifact import atomic
+from luthier.artifact.beside import copy_beside
 from luthier.errors import ModelError
 from luthier.event import Progress, Tell
 from luthier.model.template import load_tokenizer
-from luthier.quantize.beside import copy_beside
 from luthier.quantize.kinds import Source
 from luthier.quantize.openvino_state import keep_state
 from luthier.quantize.openvino_trace import trace

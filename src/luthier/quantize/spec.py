@@ -21,3 +21,5 @@ class QuantizeSpec(Spec):
     """A row of the table of kinds: engine and number format."""
     trust_remote_code: bool = False
     """Run Python code that comes in the model's folder."""
+    refuse: bool = True
+    """Refuse what its certificate shows to be too unlike the model; false keeps it, with `certificate.passed` false."""

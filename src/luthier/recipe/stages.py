@@ -112,6 +112,12 @@ STAGES: dict[str, Stage] = {
         },
         opens=True,
     ),
+    "merge": Stage(
+        "Make one model of an adapter and its base, or of several adapters or models.",
+        "luthier.merge.spec:MergeSpec",
+        "luthier.merge.run:merge",
+        takes={"tuned": Input("adapter", answers=True)},
+    ),
     "quantize": Stage(
         "Give a model fewer bits, or the form of another engine.",
         "luthier.quantize.spec:QuantizeSpec",

@@ -1,0 +1,54 @@
+"""A folder with an OpenVINO graph, as a certificate looks at it."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import openvino
+import openvino_genai
+
+from luthier.engine.subject import Ids
+
+
+class OpenvinoSubject:
+    """A folder with an OpenVINO graph: logits through the runtime, answers through the pipeline that serves it."""
+
+    def __init__(self, folder: Path, stop_ids: frozenset[int]) -> None:
+        self._folder, self._stop_ids = folder, set(stop_ids)
+        self._properties = json.loads((folder / "engine.json").read_text(encoding="utf-8"))["properties"]
+        self._request: Any = None
+        self._pipeline: Any = None
+        wished = self._properties["INFERENCE_PRECISION_HINT"]
+        able = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        self.by = f"OpenVINO {openvino.__version__.partition('-')[0]}, {'float32' if 'BF16' not in able else wished}"
+
+    def logits(self, ids: Ids) -> npt.NDArray[np.float32]:
+        """Give the logits after each token, (T, V)."""
+        if self._request is None:
+            compiled = openvino.Core().compile_model(self._folder / "openvino_model.xml", "CPU", self._properties)
+            self._request = compiled.create_infer_request()
+        self._request.reset_state()
+        found = self._request.infer(
+            {
+                "input_ids": np.array([ids], np.int64),
+                "attention_mask": np.ones((1, len(ids)), np.int64),
+                "position_ids": np.arange(len(ids), dtype=np.int64)[None],
+                "beam_idx": np.zeros(1, np.int32),
+            }
+        )
+        return np.array(found["logits"][0], np.float32)
+
+    def answer(self, prompts: Sequence[Ids], count: int) -> list[Ids]:
+        """Answer with one request for each prompt, all at once."""
+        if self._pipeline is None:
+            scheduler = openvino_genai.SchedulerConfig()
+            scheduler.cache_size = 1
+            self._pipeline = openvino_genai.ContinuousBatchingPipeline(self._folder, scheduler, "CPU", self._properties)
+        config = openvino_genai.GenerationConfig(max_new_tokens=count, do_sample=False)
+        config.stop_token_ids = self._stop_ids
+        tensors = [openvino.Tensor(np.array([prompt], np.int64)) for prompt in prompts]
+        found = self._pipeline.generate(tensors, [config] * len(tensors))
+        return [list(one.m_generation_ids[0]) for one in found]
