@@ -19,6 +19,7 @@ THREADS = 2
 
 
 def main(model: str, asked: str, told: str) -> None:
+    """Load the file, ask it, and write what it says."""
     given = json.loads(Path(asked).read_text(encoding="utf-8"))
     settings = xllamacpp.CommonParams()
     settings.model.path = model
