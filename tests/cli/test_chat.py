@@ -1,9 +1,11 @@
 """Talking in the terminal: answers on stdout, the talk around them on stderr."""
 
 import io
+import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -193,3 +195,42 @@ def test_the_prompt_of_a_line_stays_off_stdout(
     monkeypatch.setattr(sys, "stdin", io.StringIO("hello\n"))
     assert read_line("> ") == "hello"
     assert capsys.readouterr() == ("", "> ")
+
+
+def test_another_model_hears_all_that_was_said_and_an_unknown_one_changes_nothing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    first, second = Echo(), Echo("other")
+
+    def other(name: str) -> Echo:
+        if name != "other":
+            raise DataError(f"there is no {name}", where="/model", mend="name another")
+        return second
+
+    console = Console(file=io.StringIO())
+    read = reader("a", "/model nobody", "/model other", "b", "/model")
+    chat(first, None, system=None, console=console, read=read, other=other)
+    assert capsys.readouterr().out == "echo:a\nother:b\n"
+    assert second.heard == [(Message("user", "a"), Message("assistant", "echo:a"), Message("user", "b"))]
+    assert isinstance(console.file, io.StringIO)
+    told = console.file.getvalue()
+    assert "there is no nobody" in told
+    assert "this is other; /model NAME asks another" in told
+
+
+def test_a_talk_is_saved_as_a_row_that_prepare_reads(tmp_path: Path) -> None:
+    file = tmp_path / "talk.jsonl"
+    read = reader("/save", "a", f"/save {file}", "b", f"/save {file}", f"/save {tmp_path}")
+    console = Console(file=io.StringIO(), width=200)
+    chat(Echo(), None, system="be brief", console=console, read=read)
+    first, second = map(json.loads, file.read_text(encoding="utf-8").splitlines())
+    assert first == {
+        "messages": [
+            {"role": "system", "content": "be brief"},
+            {"role": "user", "content": "a"},
+            {"role": "assistant", "content": "echo:a"},
+        ]
+    }
+    assert len(second["messages"]) == 5
+    assert isinstance(console.file, io.StringIO)
+    assert "Is a directory" in console.file.getvalue()

@@ -12,7 +12,7 @@ from luthier.cli.batch import FILE, OUT, answer_questions, check_files
 from luthier.cli.fields import field_lines
 from luthier.cli.telling import telling
 from luthier.engine.capability import CHOICES
-from luthier.engine.ports import ChatModel, Closing, Sampling
+from luthier.engine.ports import ChatModel, Closing, Embedder, Sampling
 from luthier.errors import KindError, SpecError
 from luthier.event import Tell, hush
 from luthier.recipe.openers import base_of, name_or_release, open_artifact, open_named
@@ -50,6 +50,7 @@ def _serve(
     settings: tuple[str, ...],
     file: Path | None,
     names: tuple[str, ...],
+    embedders: tuple[str, ...],
     dtype: str,
     engine: str,
     workers: int,
@@ -65,6 +66,7 @@ def _serve(
         open_model = _opener(store, dtype, engine, workers, tell)
         models = [open_model(name) for name in names or (None,)]
         given = Given(
+            embedders=_embedders(embedders, tell),
             keys=store.root / "keys.json",
             open_model=open_model,
             redact=_redact,
@@ -92,6 +94,14 @@ def _opener(store: Store, dtype: str, engine: str, workers: int, tell: Tell) -> 
         return open_workers(workers, opening, name=Path(found).name, tell=tell)
 
     return open_beside if workers else open_here
+
+
+def _embedders(names: tuple[str, ...], tell: Tell) -> list[Embedder]:
+    if not names:
+        return []
+    from luthier.engine.embed import open_embedder  # only where vectors are asked for
+
+    return [open_embedder(name, tell) for name in names]
 
 
 def _redact(text: str) -> str:
@@ -130,13 +140,24 @@ def _chat(
     def open_model(tell: Tell = hush) -> ChatModel:
         return _remote(url, name) if url else open_named(store, name, dtype=dtype, engine=engine, tell=tell)
 
+    def another(wanted: str) -> ChatModel:
+        return _remote(url, wanted) if url else open_named(store, wanted, dtype=dtype, engine=engine)
+
     if file or out:
         paths = check_files(file, out, bool(question or side_by_side))
         answer_questions(store, open_model, *paths, system=system, sampling=sampling)
     elif side_by_side:
         compare(_pair(store, name, dtype), question, system=system, console=console, sampling=sampling)
     else:
-        chat(open_model(), question, system=system, console=console, sampling=sampling)
+        chat(
+            open_model(),
+            question,
+            system=system,
+            console=console,
+            sampling=sampling,
+            other=another,
+            remembered=store.root / "chat_history",
+        )
 
 
 def _remote(url: str, name: str | None) -> ChatModel:
@@ -168,6 +189,12 @@ serve_command = ServeCommand(
         click.Argument(["settings"], nargs=-1, metavar="[KEY=VALUE]..."),
         click.Option(["--spec", "file"], type=click.Path(path_type=Path), help="A YAML file with the settings."),
         click.Option(["--model", "names"], multiple=True, metavar="ID|FOLDER", help=f"{MODEL_HELP} May be repeated."),
+        click.Option(
+            ["--embed", "embedders"],
+            multiple=True,
+            metavar="NAME",
+            help="An embedder for /v1/embeddings, as `luthier index` takes it. May be repeated.",
+        ),
         DTYPE,
         ENGINE,
         click.Option(
