@@ -11,7 +11,7 @@ from luthier.answer.knowledge import KnowledgeModel
 from luthier.answer.opening import open_knowledge
 from luthier.answer.spec import AnswerSpec
 from luthier.artifact.example import Conversation, Message
-from luthier.engine.ports import ChatModel, Sampling
+from luthier.engine.ports import ChatModel, Concurrent, Sampling
 from luthier.errors import DataError
 from luthier.event import Chose, Event, hush
 
@@ -66,6 +66,35 @@ def test_a_cancelled_stream_ends_without_an_answer() -> None:
 def test_a_stop_string_ends_the_answer() -> None:
     [answer] = opened().answer([asked("When was the bridge built?")], Sampling(stop=("1901",)))
     assert answer.text == "The bridge was built in "
+
+
+def test_an_answer_without_a_generator_is_cut_at_about_max_tokens() -> None:
+    """By hand: at 1.4 tokens a word and one more, four words are 6 tokens and five are 8."""
+    [whole] = opened().answer([asked("When was the bridge built?")], Sampling(max_tokens=100))
+    [short] = opened().answer([asked("When was the bridge built?")], Sampling(max_tokens=6))
+    assert (whole.finish, short.finish) == ("stop", "length")
+    assert whole.text.startswith(short.text)
+    assert short.text.split() == ["The", "bridge", "was", "built"]
+
+
+def test_it_is_as_concurrent_and_as_well_as_its_generator_and_closes_it() -> None:
+    class Busy(Scripted):
+        at_once = 7
+        closed = False
+
+        def ailing(self) -> str:
+            return "it coughs"
+
+        def close(self) -> None:
+            self.closed = True
+
+    generator = Busy(lambda _: "It is red.")
+    model = opened(generator)
+    assert isinstance(model, Concurrent)
+    assert (model.at_once, model.ailing()) == (7, "it coughs")
+    model.close()
+    assert generator.closed
+    assert (opened().at_once, opened().ailing()) == (4, "")
 
 
 def test_wishes_reach_the_generator() -> None:

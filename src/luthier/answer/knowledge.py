@@ -4,9 +4,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from luthier.answer.answerer import Answerer, Told
+from luthier.answer.sift import cut
 from luthier.answer.trace import Trace
+from luthier.answer.writer import about_tokens
 from luthier.artifact.example import Conversation, Message
-from luthier.engine.ports import ALWAYS_TAKEN, Answer, Finish, Piece, Prompt, Sampling, check_takes
+from luthier.engine.ports import (
+    ALWAYS_TAKEN,
+    Answer,
+    Closing,
+    Finish,
+    Piece,
+    Prompt,
+    Sampling,
+    Watched,
+    check_takes,
+    streams_at_once,
+)
 from luthier.errors import DataError
 from luthier.event import Progress, Tell, hush
 
@@ -14,6 +27,10 @@ Keep = Callable[[Mapping[str, Any]], None]
 """Takes the trace of every answer."""
 Recorded = tuple[Mapping[str, Any], ...]
 """The steps of an earlier trace."""
+
+
+WITHOUT_GENERATOR = 4
+"""Streams at the same time where sentences are only taken: they share one embedder and one store."""
 
 
 class KnowledgeModel:
@@ -40,6 +57,22 @@ class KnowledgeModel:
     def takes(self) -> frozenset[str]:
         """What every engine heeds; sentences that are taken as they stand are the same however one draws."""
         return ALWAYS_TAKEN
+
+    @property
+    def at_once(self) -> int:
+        """How many streams it takes at the same time: as many as its generator."""
+        return streams_at_once(self._plain.writer.model) if self._plain.writer else WITHOUT_GENERATOR
+
+    def ailing(self) -> str:
+        """Give why its generator cannot answer just now."""
+        generator = self._plain.writer.model if self._plain.writer else None
+        return generator.ailing() if isinstance(generator, Watched) else ""
+
+    def close(self) -> None:
+        """Let go of its generator."""
+        generator: object = self._plain.writer.model if self._plain.writer else None
+        if isinstance(generator, Closing):
+            generator.close()
 
     def answer(self, prompts: Sequence[Prompt], sampling: Sampling, tell: Tell = hush) -> list[Answer]:
         """Answer many prompts, one after the other."""
@@ -76,6 +109,8 @@ class KnowledgeModel:
         found = answerer.find(question, history, trace)
         told = Told()
         texts = answerer.say(found, trace, told, system, cancelled)
+        if answerer.writer is None and sampling.max_tokens is not None:
+            texts = _bounded(texts, sampling.max_tokens, trace)
         return self._pieces(texts, trace, told, answerer.threshold, sampling.stop, cancelled)
 
     def _pieces(
@@ -104,8 +139,21 @@ class KnowledgeModel:
         yield Piece("", Answer(said, (), (), _finish(trace), details=details))
 
 
+def _bounded(texts: Iterator[str], most_tokens: int, trace: Trace) -> Iterator[str]:
+    """Sentences as they stand are cut off too where a request bounds an answer: about so many tokens."""
+    left = most_tokens
+    for text in texts:
+        tokens = about_tokens(text)
+        if tokens > left:
+            trace.add("cut", finish="length", most_tokens=most_tokens)
+            yield cut(text, left, about_tokens)
+            return
+        left -= tokens
+        yield text
+
+
 def _finish(trace: Trace) -> Finish:
-    said = [step.get("finish") for step in trace.steps if step["step"] == "generate"]
+    said = [step.get("finish") for step in trace.steps if step["step"] in ("generate", "cut")]
     return "length" if said[-1:] == ["length"] else "stop"
 
 

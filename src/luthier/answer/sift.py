@@ -64,7 +64,7 @@ def fit(
     for passage in passages:
         tokens = count(passage.read)
         if tokens > left:
-            shown = _cut(passage.read, left, count)
+            shown = cut(passage.read, left, count)
             if shown:
                 kept.append((replace(passage, shown=shown), count(shown)))
             break
@@ -76,7 +76,7 @@ def fit(
     return kept
 
 
-def _cut(text: str, most_tokens: int, count: Callable[[str], int]) -> str:
+def cut(text: str, most_tokens: int, count: Callable[[str], int]) -> str:
     """Give the longest beginning that fits, '' if less than a tenth of the text would."""
     low, high = 0, len(text)
     while low < high:

@@ -19,6 +19,11 @@ TOKENS_PER_WORD = 1.4
 EARLIER = "an earlier trace"
 
 
+def about_tokens(text: str) -> int:
+    """Give about how many tokens a text has."""
+    return int(len(words(text)) * TOKENS_PER_WORD) + 1
+
+
 class Writer:
     """A generator with how it is to draw."""
 
@@ -30,7 +35,7 @@ class Writer:
         """Give how many tokens a text has: exactly where the generator's tokens are known, else about."""
         if isinstance(self.model, Spelled):
             return len(self.model.encode(text))
-        return int(len(words(text)) * TOKENS_PER_WORD) + 1
+        return about_tokens(text)
 
     @property
     def context(self) -> int | None:
