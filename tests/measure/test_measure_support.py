@@ -55,6 +55,11 @@ def test_another_number_or_a_denial_is_not_carried(sentence: str, lacking: tuple
     assert found.lacking == lacking
 
 
+def test_none_in_a_signature_is_no_denial() -> None:
+    source = "`tempfile.mkdtemp(suffix=None, dir=None)`: Create and return a unique temporary directory."
+    assert support("`tempfile.mkdtemp()` creates a temporary directory.", source).share == 1.0
+
+
 def test_the_number_of_a_list_is_no_claim() -> None:
     assert support("1. 应当签订书面离婚协议。", LAW).share == 1.0
 

@@ -31,7 +31,7 @@ _STOP = frozenset(_SMALL.split())
 _CJK_STOP = frozenset(
     "的了着过吗呢吧啊呀嘛么是在和与及或也都就而且这那其之于以为被把将对从到等请问您你我他她它们个些哪什怎"
 )
-_DENIAL_WORDS = frozenset({"not", "no", "never", "none", "cannot", "neither", "nor", "without"})
+_DENIAL_WORDS = frozenset({"not", "no", "never", "cannot", "neither", "nor", "without"})
 _DENIAL = re.compile(r"n['’]t\b|[不没未无非勿]|并未|禁止")
 _LIST_MARK = re.compile(r"^\s*[（(]?\d{1,2}[.)、）]\s*")
 _DIGIT_RUN = re.compile(r"\d+(?:[.,]\d+)*")
