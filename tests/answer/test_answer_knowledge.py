@@ -55,7 +55,15 @@ def test_a_stream_gives_checked_sentences_and_the_same_text_as_answer() -> None:
     assert pieces[-1].answer is not None
     [whole] = model.answer([asked("When was the bridge built?")], Sampling())
     assert whole == pieces[-1].answer
-    assert set(whole.details) == {"sources", "sentences", "abstained", "confidence", "threshold", "passages"}
+    assert set(whole.details) == {
+        "sources",
+        "sentences",
+        "abstained",
+        "other_language",
+        "confidence",
+        "threshold",
+        "passages",
+    }
 
 
 def test_a_cancelled_stream_ends_without_an_answer() -> None:

@@ -114,8 +114,16 @@ def test_the_generator_is_told_the_language() -> None:
 
 
 def test_documents_in_another_language_are_told_to_be_so() -> None:
-    answer, _ = ask("what says the 合同 about 租赁期限", {"a": "合同的租赁期限不得超过二十年。"}, threshold=0.0)
-    assert answer.text.startswith("合同") or answer.text.startswith("The documents say, in their own language: ")
+    answer, _ = ask("How long may a lease be?", {"a": "租赁(lease)期限不得超过二十年。"}, threshold=0.0)
+    assert answer.text == "The documents say, in their own language: 租赁(lease)期限不得超过二十年。[1]"
+    assert answer.details["other_language"]
+
+
+def test_a_generator_that_answers_in_other_letters_is_noticed() -> None:
+    asked, document = "红桥有几个拱？", {"a": "红桥有十二个拱。 The red bridge has twelve arches."}
+    other, _ = ask(asked, document, lambda heard: "The red bridge has twelve arches.")
+    same, _ = ask(asked, document, lambda heard: "红桥有十二个拱。")
+    assert [answer.details["other_language"] for answer in (other, same)] == [True, False]
 
 
 @pytest.mark.parametrize(

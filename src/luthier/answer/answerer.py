@@ -6,8 +6,9 @@ from typing import Any
 
 from luthier.answer.check import Checker, Hearer, Sentence
 from luthier.answer.compress import compress
-from luthier.answer.confidence import DEFAULT_THRESHOLD, confidence
+from luthier.answer.confidence import DEFAULT_THRESHOLD, by_common_words
 from luthier.answer.gather import gather_in_rounds
+from luthier.answer.nearness import Nearness
 from luthier.answer.passage import Passage
 from luthier.answer.phrases import phrases_for
 from luthier.answer.queries import Looking, all_queries, alone
@@ -45,6 +46,8 @@ class Told:
     """An answer as it was told: checked sentences, and all that belongs to it."""
 
     abstained: bool = False
+    other_language: bool = False
+    """Whether it is written in other letters than the question."""
     confidence: float = 0.0
     sentences: list[Sentence] = field(default_factory=list)
     sources: list[Any] = field(default_factory=list)
@@ -57,6 +60,7 @@ class Told:
             "sources": self.sources,
             "sentences": [sentence.plain() for sentence in self.sentences],
             "abstained": self.abstained,
+            "other_language": self.other_language,
             "confidence": round(self.confidence, 4),
             "passages": self.passages,
         }
@@ -66,7 +70,13 @@ class Answerer:
     """A knowledge base with the settings by which it answers."""
 
     def __init__(
-        self, spec: AnswerSpec, index: Index, writer: Writer | None, meaning: Meaning, threshold: float | None
+        self,
+        spec: AnswerSpec,
+        index: Index,
+        writer: Writer | None,
+        meaning: Meaning,
+        nearness: Nearness,
+        threshold: float | None,
     ) -> None:
         self.spec = spec
         self.index = index
@@ -74,6 +84,7 @@ class Answerer:
         chosen = spec.threshold if spec.threshold is not None else threshold
         self.threshold = DEFAULT_THRESHOLD if chosen is None else chosen
         self._meaning = meaning
+        self._nearness = nearness
         self._relevance = Relevance(meaning)
         self.synthesis = spec.synthesis
         self.rerank = spec.rerank
@@ -86,8 +97,7 @@ class Answerer:
         """Find what an answer is to be made from. Raises DataError for a question that is empty or too long."""
         asked, ranked = self._rank(question, history, trace)
         found = self._first(ranked, trace)
-        sure = confidence(asked, found)
-        trace.add("confidence", value=round(sure, 4), threshold=self.threshold)
+        sure = self._confidence(asked, found, trace)
         if sure < self.threshold:
             return Found(asked, (), sure)
         found = surround(self.index, found, self.spec.surroundings, trace)
@@ -98,9 +108,19 @@ class Answerer:
         """Give how sure it is of a question, and how sure it would be without these documents."""
         trace = Trace(question)
         asked, ranked = self._rank(question, history, trace)
-        without = [passage for passage in ranked if passage.chunk.document not in documents]
-        whole, bare = (confidence(asked, self._first(each, trace)) for each in (ranked, without))
-        return whole, bare
+        left = [passage for passage in ranked if passage.chunk.document not in documents]
+        whole = self._confidence(asked, self._first(ranked, trace), trace)
+        return whole, self._confidence(asked, self._first(left, trace), trace, documents)
+
+    def _confidence(
+        self, question: str, passages: Sequence[Passage], trace: Trace, without: Sequence[str] = ()
+    ) -> float:
+        """How sure it is that the base holds the answer: by words, or by meaning where that is more."""
+        words, meaning = by_common_words(question, passages), self._nearness.of(question, self.spec.search, without)
+        sure = max(words, meaning) if passages else 0.0
+        facts = {"words": round(words, 4), "meaning": round(meaning, 4), "threshold": self.threshold}
+        trace.add("confidence", value=round(sure, 4), **facts)
+        return sure
 
     def _rank(self, question: str, history: Sequence[Message], trace: Trace) -> tuple[str, list[Passage]]:
         """Give the question as it stands alone, and what was found for it, the best first."""
@@ -193,6 +213,7 @@ class Answerer:
             yield from self._checked(task, checker, told, self._foreword(found, said))
         finally:  # a stop string may have ended it
             told.sources = [] if told.abstained else checker.sources()
+            told.other_language = _differs(found.question, [sentence.text for sentence in checker.sentences])
             trace.add("check", sentences=[sentence.plain() for sentence in checker.sentences])
 
     def _checked(self, task: Task, checker: Checker, told: Told, foreword: str) -> Iterator[str]:
@@ -215,8 +236,7 @@ class Answerer:
         if self.synthesis != "extract":
             return ""
         texts = [passage.chunk.text for passage in found.passages]
-        differs = script_of([found.question])[0] != script_of(texts)[0]
-        return f"{said['other_language']} " if differs else ""
+        return f"{said['other_language']} " if _differs(found.question, texts) else ""
 
     def _rendered(self, sentence: Sentence, said: Any) -> str:
         if not sentence.text:
@@ -229,6 +249,11 @@ class Answerer:
             marks = said["uncarried"]
         gap = " " if marks and text[-1:].isascii() else ""
         return f"{sentence.before}{text}{gap}{marks}"
+
+
+def _differs(question: str, texts: Sequence[str]) -> bool:
+    """Whether texts are written otherwise than the question, as far as letters tell."""
+    return bool(texts) and script_of([question])[0] != script_of(texts)[0]
 
 
 def _raw_sentences(pieces: Iterator[str]) -> Iterator[str]:

@@ -19,9 +19,9 @@ RESAMPLES = 1_000
 Floats = npt.NDArray[np.float64]
 
 
-def confidence(question: str, passages: Sequence[Passage]) -> float:
+def by_common_words(question: str, passages: Sequence[Passage]) -> float:
     """Give the mean of two shares of what the question asks for: what the nearest sentence speaks of, and what the best
-    passage does."""
+    passage does. Confidence is this, or nearness by meaning where that is more."""
     wanted = content(question)
     if not passages or not wanted:
         return 0.0

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from luthier.answer.answerer import Answerer
 from luthier.answer.knowledge import Keep, KnowledgeModel
+from luthier.answer.nearness import Nearness
 from luthier.answer.queries import WAYS
 from luthier.answer.relevance import Meaning
 from luthier.answer.spec import AnswerSpec
@@ -58,11 +59,11 @@ def open_knowledge(
         spec = spec.model_copy(update={"search": spec.search.model_copy(update={"way": "bm25"})})
         tell(Chose("search.way", "bm25", f"{index.name} was made without an embedder"))
 
-    meaning = Meaning(index, has_embedder)
+    meaning, nearness = Meaning(index, has_embedder), Nearness(index, has_embedder and spec.search.way != "bm25")
 
     def answerers(sampling: Sampling) -> Answerer:
         writer = Writer(generator, _settled(sampling, spec)) if generator is not None else None
-        return Answerer(spec, index, writer, meaning, threshold)
+        return Answerer(spec, index, writer, meaning, nearness, threshold)
 
     first = answerers(Sampling())
     _tell_choices(spec, first, has_embedder, threshold, tell)

@@ -16,7 +16,7 @@ from luthier.measure.support import content
 
 DRAFT_TOKENS = 192
 """At most so many new tokens of an answer that is only a step on the way."""
-LEAST_SHARE = 0.5
+LEAST_SHARE = 0.75
 """Of the best sentence's score: what is further from the question must add something to be given."""
 
 
