@@ -107,11 +107,18 @@ class Run:
             yield from self._conclude()
         except Cancelled:
             return "cancelled"
-        except Spent as spent:
-            self.said = STOPPED[spent.bound]
+        except (Spent, DataError) as error:
+            bound = error.bound if isinstance(error, Spent) else self._full(error)
+            self.said = STOPPED[bound]
             yield self.said
-            return spent.bound
+            return bound
         return "steps" if is_out else "answer"
+
+    def _full(self, error: DataError) -> Bound:
+        """Give the bound that what was done by now does not fit; what never fitted is the caller's fault."""
+        if self.past and error.where.endswith(CONTEXT):
+            return "context"
+        raise error
 
     def _make_plan(self) -> None:
         """Let the model name the tools it needs, from the user's words alone; no other is offered from now on."""
@@ -214,10 +221,8 @@ class Run:
                 for _ in self._say(prompt_of(self._most), schema, most):
                     pass
             except DataError as error:
-                if not error.where.endswith(CONTEXT) or not self.past:
+                if not error.where.endswith(CONTEXT) or self._most <= LEAST_OBSERVATION or not self.past:
                     raise
-                if self._most <= LEAST_OBSERVATION:
-                    raise Spent("context") from None
                 self._most //= 2
             else:
                 return self.answers[-1]
