@@ -153,7 +153,12 @@ def test_leave_is_asked_for_where_somebody_sits(
     assert not ask_leave(calculator(), {"expression": "1"})
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
     asked: list[str] = []
-    monkeypatch.setattr(click, "confirm", lambda text, err: asked.append(text) or True)
+
+    def confirm(text: str, err: bool) -> bool:
+        asked.append(text)
+        return True
+
+    monkeypatch.setattr(click, "confirm", confirm)
     assert ask_leave(calculator(), {"expression": "1"})
     assert asked == ['call calculator {"expression": "1"}?']
     made = act(settings(task="What is 6 * 7?", calculator=True), base, store, hush, scripted(*LINES))
