@@ -32,7 +32,7 @@ from luthier.measure.calls import are_right, tool_of
 from luthier.recipe.openers import open_artifact
 
 DATA = Path(os.environ.get("LUTHIER_DATA") or Path(__file__).parent.parent.parent / "shared" / "data") / "bfcl"
-MOST_TOKENS = 160
+MOST_TOKENS = 96
 WAYS = ("grammar", "free")
 
 

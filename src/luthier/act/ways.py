@@ -22,7 +22,7 @@ DECIDE = (
     "know enough."
 )
 DECIDE_FIRST = 'Write your first step as JSON: {"tool": NAME, "arguments": {...}}.'
-CONCLUDE = "Now answer the user, in the user's language, in plain words, from what stands above."
+CONCLUDE = "Now answer the user in plain words, from the data above, in the language of the question: "
 PLAN = (
     "Which of the tools does this need? Answer only with their names, as JSON: "
     '{"tools": [...]}. Write an empty list if it can be answered without a tool.'
@@ -88,7 +88,7 @@ class JsonWay:
 
     def answer_prompt(self, talk: Sequence[Message], past: Sequence[Done], tools: Sequence[Tool], most: int) -> Prompt:
         """Give the prompt that asks for the answer itself: without tools, where none was used."""
-        return _asked(talk, past, tools if past else (), most, CONCLUDE if past else "")
+        return _asked(talk, past, tools if past else (), most, CONCLUDE + talk[-1].content if past else "")
 
 
 class TemplateWay:
@@ -107,7 +107,7 @@ class TemplateWay:
 
     def answer_prompt(self, talk: Sequence[Message], past: Sequence[Done], tools: Sequence[Tool], most: int) -> Prompt:
         """Give the prompt that asks for the answer itself."""
-        return _shown([*talk], past, tools, most, CONCLUDE)
+        return _shown(talk, past, tools, most, CONCLUDE + talk[-1].content)
 
 
 WAYS: dict[WayName, type[JsonWay] | type[TemplateWay]] = {"json": JsonWay, "template": TemplateWay}
