@@ -8,9 +8,11 @@ from typing import Any
 from luthier.artifact.store import Artifact, Store
 from luthier.engine.ports import ChatModel
 from luthier.engine.remote import RemoteModel
-from luthier.evaluate.ask import how
+from luthier.evaluate.ask import ask, how
 from luthier.evaluate.choose import read_prepared
 from luthier.evaluate.find_out import Wanted
+from luthier.evaluate.judged import Bench, calibrate, find_judged
+from luthier.evaluate.judging import ModelJudge, OfflineJudge
 from luthier.evaluate.kept import Kept, key_of
 from luthier.evaluate.measure_models import ALONE, Side, measure_models
 from luthier.evaluate.own_rows import read_own
@@ -18,6 +20,7 @@ from luthier.evaluate.prove import find_passed
 from luthier.evaluate.sandbox import check_sandbox
 from luthier.evaluate.spec import EvaluateSpec
 from luthier.event import Tell
+from luthier.measure.metrics import CRITERIA
 from luthier.measure.task import TaskSpec
 
 
@@ -38,19 +41,40 @@ def build_scores(
     path = spec.rows_path()
     rows = read_own(task, path) if path is not None else read_prepared(given["data"].folder, spec.split)
     kept = f"{key_of([how(task, spec.seed), dict(choices)])}.jsonl"
+    bench = _bench(spec, store, work, open_model, tell)
 
-    def side(name: str, role: str) -> Side:
+    def side(name: str, role: str, answers: Kept, opener: Callable[[], ChatModel]) -> Side:
+        return Side(name, lambda asked: ask(role, asked, task, spec.seed, answers, opener, tell))
+
+    def of_artifact(name: str, role: str) -> Side:
         artifact = given[role]
-        return Side(name, role, Kept(store.root / "answers" / artifact.id / kept), partial(open_model, artifact))
+        return side(name, role, Kept(store.root / "answers" / artifact.id / kept), partial(open_model, artifact))
 
-    if spec.url:  # what an address serves may change: kept for this evaluation only
-        sides = [Side(ALONE, "url", Kept(work / "answers.jsonl"), lambda: RemoteModel(spec.url, spec.name or None))]
+    if task.kind == "judge":
+        sides = [Side(ALONE, lambda asked: calibrate(task, asked, bench))]
+    elif spec.url:  # what an address serves may change: kept for this evaluation only
+        sides = [side(ALONE, "url", Kept(work / "answers.jsonl"), lambda: RemoteModel(spec.url, spec.name or None))]
     elif spec.alone:
-        sides = [side(ALONE, "model")]
+        sides = [of_artifact(ALONE, "model")]
     else:
-        sides = [side("before", "base"), side("after", "tuned")]
+        sides = [of_artifact("before", "base"), of_artifact("after", "tuned")]
     names = {role: artifact.id for role, artifact in given.items()}
     names |= {"url": spec.url} if spec.url else {}
+    names |= {"judge": spec.judge} if task.kind == "judge" else {}
     names |= {"rows": str(path)} if path is not None else {}
     finders = {"tests": find_passed(spec.unsafe, tell)}
+    finders |= {f"judged_{name}": find_judged(name, bench) for name in CRITERIA}
     return measure_models(spec, task, rows, sides, names, out, Wanted(finders), tell)
+
+
+def _bench(
+    spec: EvaluateSpec, store: Store, work: Path, open_model: Callable[[Artifact], ChatModel], tell: Tell
+) -> Bench:
+    """Give the judge that is asked for, with its trials told where it had some."""
+    if spec.judge == "offline":
+        return Bench(OfflineJudge, Kept(work / "verdicts.jsonl"), tell)
+    if "://" in spec.judge:
+        return Bench(lambda: ModelJudge(RemoteModel(spec.judge), tell), Kept(work / "verdicts.jsonl"), tell)
+    artifact = store.find(spec.judge)
+    kept = Kept(store.root / "answers" / artifact.id / "verdicts.jsonl")
+    return Bench(lambda: ModelJudge(open_model(artifact), tell), kept, tell)

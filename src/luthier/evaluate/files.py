@@ -44,7 +44,7 @@ def read_beside(task: TaskSpec, path: Path, rows: list[RawRow]) -> list[RawRow]:
     for column, beside in task.beside.items():
         other = _beside(path, beside)
         found = read_raw(other)
-        values = [row.columns.get("text", row.columns) for row in found]
+        values = [row.columns["text"] if row.columns.keys() == {"text", "_file"} else row.columns for row in found]
         if not beside.by:
             if len(values) != len(rows):
                 raise DataError(
@@ -54,16 +54,29 @@ def read_beside(task: TaskSpec, path: Path, rows: list[RawRow]) -> list[RawRow]:
                 )
             rows = [RawRow({**row.columns, column: value}, row.source) for row, value in zip(rows, values, strict=True)]
             continue
-        by_key = {row.columns.get(beside.by): value for row, value in zip(found, values, strict=True)}
-        lacking = next((row for row in rows if row.columns.get(beside.by) not in by_key), None)
+        by_key = {row.columns.get(beside.there or beside.by): value for row, value in zip(found, values, strict=True)}
+        lacking = next((row for row in rows if row.columns.get(beside.by) not in {*by_key, ""}), None)
         if lacking is not None:
             raise DataError(
-                f"no row of {other.name} has {beside.by} = {lacking.columns.get(beside.by)!r}",
+                f"no row of {other.name} has {beside.there or beside.by} = {lacking.columns.get(beside.by)!r}",
                 where=lacking.source,
                 mend="give the file that belongs to these rows",
             )
-        rows = [RawRow({**row.columns, column: by_key[row.columns[beside.by]]}, row.source) for row in rows]
+        rows = [RawRow({**row.columns, column: by_key.get(row.columns.get(beside.by))}, row.source) for row in rows]
     return rows
+
+
+def shuffle(column: str, rows: list[RawRow]) -> list[RawRow]:
+    """Give each row twice: as it is, and with the value of the row half the file away that has another."""
+    found = []
+    for place, row in enumerate(rows):
+        own = row.columns.get(column)
+        others = (rows[(place + len(rows) // 2 + step) % len(rows)].columns.get(column) for step in range(len(rows)))
+        other = next((value for value in others if value != own), None)
+        found.append(RawRow({**row.columns, "_shuffled": False}, row.source))
+        if other is not None:
+            found.append(RawRow({**row.columns, column: other, "_shuffled": True}, row.source))
+    return found
 
 
 def _files(path: Path, inside: str) -> Iterator[tuple[str, str]]:

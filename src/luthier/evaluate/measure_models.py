@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 
 from luthier.artifact import atomic
-from luthier.engine.ports import ChatModel
-from luthier.evaluate.ask import Reply, ask
+from luthier.evaluate.ask import Reply
 from luthier.evaluate.choose import choose_rows
 from luthier.evaluate.find_out import Found, Wanted, find_out
-from luthier.evaluate.kept import Kept
+from luthier.evaluate.judged import biases
 from luthier.evaluate.question import Question
 from luthier.evaluate.report import write_report
 from luthier.evaluate.spec import EvaluateSpec
@@ -34,12 +33,10 @@ FEW_GROUPS = 20
 
 @dataclass(frozen=True)
 class Side:
-    """One model of an evaluation: how it is called in figures ('before', 'after', 'value') and in progress."""
+    """One model of an evaluation: how it is called in figures ('before', 'after', 'value'), and what asks it."""
 
     name: str
-    role: str
-    kept: Kept
-    open: Callable[[], ChatModel]
+    ask: Callable[[Sequence[Question]], list[Reply]]
 
 
 @dataclass(frozen=True)
@@ -69,7 +66,7 @@ def measure_models(
     tell(Counted("rows to ask", {tag: len(found) for tag, found in chosen.items()}))
     replies = []
     for side in sides:
-        replies.append(ask(side.role, flat, task, spec.seed, side.kept, side.open, tell))
+        replies.append(side.ask(flat))
         gc.collect()  # the base goes before the tuned model comes: memory for one must do
     said = {side.name: _made_ready(task, flat, one, wanted) for side, one in zip(sides, replies, strict=True)}
     scores, records = {}, []
@@ -133,6 +130,8 @@ def judge(
     }
     if any(unjudged.values()):
         more["unjudged"] = unjudged
+    if task.kind == "judge":
+        more["bias"] = {side: biases(one.replies) for side, one in said.items()}
     _warn_of_cut(tag, len(rows), more["cut"], task, tell)
     return {**counts, **more, "metrics": table}, records
 
@@ -214,6 +213,8 @@ def _record(row: Question, place: int, said: Mapping[str, Said]) -> dict[str, An
         record["answer" if side == ALONE else side] = reply.text or answer
         if reply.text and answer != reply.text:
             notes.setdefault("judged as", {})[side] = answer
+        if "reason" in reply.details:
+            notes.setdefault("reason", {})[side] = reply.details["reason"]
         for name, found in one.found.items():
             if found.notes[place]:
                 notes.setdefault(name, {})[side] = found.notes[place]

@@ -12,7 +12,7 @@ from jinja2.sandbox import SandboxedEnvironment
 from luthier.artifact.example import Conversation, Message
 from luthier.engine.ports import Prompt
 from luthier.errors import DataError, SpecError
-from luthier.evaluate.files import RawRow, read_beside, read_raw
+from luthier.evaluate.files import RawRow, read_beside, read_raw, shuffle
 from luthier.evaluate.kept import key_of
 from luthier.evaluate.question import Proof, Question
 from luthier.measure.calls import tool_of
@@ -30,6 +30,7 @@ def read_own(task: TaskSpec, path: Path) -> list[Question]:
     """
     rows = read_beside(task, path, read_raw(path, task.inside))
     shown, rows = _shots(task, path, rows)
+    rows = shuffle(task.shuffle, rows) if task.shuffle else rows
     rows = [row for row in rows if not task.where or _fill(f"{{{{ 'y' if {task.where} }}}}", row, "where") == "y"]
     if not rows:
         raise DataError(
@@ -71,19 +72,21 @@ def _question(task: TaskSpec, row: RawRow, shots: Mapping[str, Sequence[RawRow]]
             mend="fill it in, or leave such rows out (`where` in the task)",
         )
     context = _fill(task.context, row, "context") if task.context else ""
+    claim = _fill(task.claim, row, "claim")
     options = tuple(_fill(option, row, "options") for option in task.options)
     code = task.code
     proof = Proof(*(_fill(text, row, "code") for text in (code.begin, code.test, code.entry))) if code else None
     asked = _fill(task.prompt, row, "prompt")
     return Question(
-        id=key_of([_shown(prompt), list(options), reference, context, proof.test if proof else ""]),
+        id=key_of([_shown(prompt), list(options), reference, context, claim, proof.test if proof else ""]),
         source=row.source,
-        shown=asked.strip(),
+        shown=(asked or claim).strip(),
         asked=asked,
         reference=_label_at(reference, options),
         prompt=prompt,
         options=options,
         context=context or asked,
+        claim=claim,
         proof=proof,
         label=tag,
         bound=_fill(task.group, row, "group").strip(),

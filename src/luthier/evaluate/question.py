@@ -39,6 +39,8 @@ class Question:
     """How the prompt may go on: the likeliest is the answer."""
     context: str = ""
     """The facts an answer must follow from."""
+    claim: str = ""
+    """The answer that a judge on trial judges."""
     proof: Proof | None = None
     label: str = ""
     """The tag, '' where it has none."""

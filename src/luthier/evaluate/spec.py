@@ -24,6 +24,9 @@ class EvaluateSpec(Spec):
     """Ask, alone, the model behind this OpenAI address in place of an artifact."""
     name: str = ""
     """Which of the address's models; empty: the first it has."""
+    judge: str = "offline"
+    """Who judges, where a task has judged metrics or puts a judge on trial: an artifact's id, an OpenAI address, or
+    `offline`, which goes by words, numbers and denials."""
     unsafe: bool = False
     """Run code that models wrote without a sandbox. It may do on this machine whatever you may."""
     split: Literal["test", "dev"] = "test"
@@ -47,7 +50,7 @@ class EvaluateSpec(Spec):
 
     def asks_pair(self) -> bool:
         """Whether a tuned model is held against its base."""
-        return not (self.alone or self.url)
+        return not (self.alone or self.url or self.read().kind == "judge")
 
     def asks_prepared(self) -> bool:
         """Whether prepared examples are asked, not the rows of a file."""

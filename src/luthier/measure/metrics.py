@@ -10,7 +10,7 @@ import numpy as np
 
 from luthier.measure import calls, classes, grounded, items, passing
 from luthier.measure.characters import chrf_figure, chrf_statistics
-from luthier.measure.metric import Floats, Metric, Outcome, of_rows, ratio
+from luthier.measure.metric import Floats, Metric, Outcome, measured, of_rows, ratio
 from luthier.measure.words import Script, script_of, words
 from luthier.plugin import rows
 
@@ -114,6 +114,9 @@ def _of_sources(label: str, score: Callable[[str, str, str, Mapping[str, Any]], 
     return Metric(label, "sources", True, False, statistics, ratio)
 
 
+CRITERIA = ("consistency", "relevance", "truthfulness")
+"""What judges judge; an answer nobody could judge counts 0, below the lowest score."""
+
 METRICS: dict[str, Metric] = {
     "exact_match": of_rows("Exact match", exact_match),
     "token_f1": of_rows("Token F1", token_f1),
@@ -130,6 +133,7 @@ METRICS: dict[str, Metric] = {
     "extraction_f1": Metric("Extraction F1", "answers", True, True, items.statistics, items.f1),
     "calls": of_rows("Right function calls", calls.are_right),
     **{f"pass_at_{k}": passing.pass_at(k) for k in passing.KS},
+    **{f"judged_{name}": measured(f"Judged {name} (1 to 5)", f"judged_{name}") for name in CRITERIA},
     "perplexity": Metric("Perplexity", "log_probabilities", False, True, _perplexity_statistics, _perplexity_figure),
     "faithfulness": _of_sources("Faithfulness to what was read", grounded.faithfulness),
     "answer_relevance": _of_sources("Share of the question spoken of", grounded.answer_relevance),

@@ -10,12 +10,13 @@ from pydantic import Field
 
 from luthier.errors import SpecError
 from luthier.measure.filters import FILTERS
-from luthier.measure.metrics import metrics
+from luthier.measure.metrics import CRITERIA, metrics
 from luthier.spec import Settings, Spec, build, read_settings
 
 HELDOUT = "heldout"
 """The name in reports and rules of the rows without a tag: they alone decide."""
 
+PROMPT = "write prompt: ... (a template over a row's columns)"
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -26,6 +27,8 @@ class BesideSpec(Spec):
     """Its path, seen from the rows' folder; `{name}` stands for the name of the rows' file without its ending."""
     by: str = ""
     """The column both have; empty: line by line."""
+    there: str = ""
+    """What that column is called in the other file, where it is called otherwise."""
 
 
 class ShotsSpec(Spec):
@@ -65,9 +68,9 @@ class TaskSpec(Spec):
     """What the task is, in a few words: the report's heading."""
     metrics: tuple[str, ...]
     """Names of metrics; the first one that has a figure for each row orders the report."""
-    kind: Literal["chat", "text", "choice", "perplexity"] = "chat"
-    """What is asked: an answer to a chat, the continuation of a text, which of the options is likelier to go on, or how
-    well a text is expected."""
+    kind: Literal["chat", "text", "choice", "perplexity", "judge"] = "chat"
+    """What is asked: an answer to a chat, the continuation of a text, which of the options is likelier to go on, how
+    well a text is expected; or what a judge thinks, where people have said it before: then the judge is on trial."""
     rows: str = ""
     """The file with the task's own rows, seen from this file; empty: prepared examples are asked, or `rows=FILE`."""
     source: str = ""
@@ -76,6 +79,8 @@ class TaskSpec(Spec):
     """Which files in a zip or a folder: `test/*.csv`."""
     beside: dict[str, BesideSpec] = Field(default_factory=dict)
     """Column -> another file whose rows are put into it."""
+    shuffle: str = ""
+    """A column of which every row is asked a second time with another row's value; `_shuffled` says which it is."""
     where: str = ""
     """A Jinja condition over a row's columns: rows for which it is false are not asked."""
     system: str = ""
@@ -86,6 +91,10 @@ class TaskSpec(Spec):
     """What the answer is held against, a template."""
     context: str = ""
     """The facts an answer must follow from, a template: what judges look at."""
+    claim: str = ""
+    """The answer a judge on trial judges, a template."""
+    criterion: Literal["", "consistency", "relevance", "truthfulness"] = ""
+    """By what a judge on trial judges."""
     options: tuple[str, ...] = ()
     """A choice's options as they go on from the prompt, white space included; templates."""
     normalized: bool = False
@@ -120,7 +129,7 @@ class TaskSpec(Spec):
     @property
     def has_own_rows(self) -> bool:
         """Whether it says how to ask rows of a file; else it asks prepared examples."""
-        return bool(self.prompt)
+        return bool(self.prompt) or self.kind == "judge"
 
 
 def read_task(path: Path) -> TaskSpec:
@@ -176,6 +185,8 @@ def _unfit(task: TaskSpec, name: str) -> str:
         return "no answer is asked for"
     if task.kind != "perplexity" and needs == "log_probabilities" and task.has_own_rows:
         return "references are only expected in prepared examples, and texts where kind is perplexity"
+    if task.kind == "judge" and needs != "answers":
+        return "a judge on trial says yes or no"
     if task.kind == "choice" and needs != "answers":
         return "an option is chosen, nothing is written"
     if (needs == "tests") != (task.code is not None):
@@ -198,12 +209,16 @@ def _check_filters(task: TaskSpec, settings: Settings) -> None:
 
 def _check_kind(task: TaskSpec, settings: Settings) -> None:
     """Raise SpecError for keys that need one another and do not have it."""
+    is_trial = task.kind == "judge"
     needs = (
+        (is_trial and not task.claim, "claim", "write claim: ..., the answer that is judged"),
+        (is_trial and not task.criterion, "criterion", f"write one of {', '.join(CRITERIA)}"),
+        (is_trial and len(task.labels) != 2, "labels", "write two: the one of bad answers, then that of good ones"),
         (bool(task.options) and task.kind != "choice", "options", "set kind: choice, or leave options out"),
         (task.kind == "choice" and len(task.options) < 2, "options", "write two options at least"),
         (task.kind != "chat" and bool(task.system), "system", "a text has no system message: leave it out"),
-        (task.kind != "chat" and not task.prompt, "prompt", "write prompt: ... (a template over a row's columns)"),
-        (bool(task.rows) and not task.prompt, "prompt", "write prompt: ... (a template over a row's columns)"),
+        (task.kind not in ("chat", "judge") and not task.prompt, "prompt", PROMPT),
+        (bool(task.rows) and not task.has_own_rows, "prompt", PROMPT),
         (task.kind != "perplexity" and bool(task.prompt) and not (task.reference or task.code or _judged(task)),
          "reference", "write reference: ..., what answers are held against"),
         (task.samples > 1 and task.temperature == 0, "samples", "set a temperature above 0: greedy answers are alike"),

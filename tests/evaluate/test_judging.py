@@ -1,0 +1,157 @@
+"""Judges: never without a number, mended where they can be, and honest where they cannot."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_models import FakeModel, bench, example, made
+
+from luthier.artifact.store import Store
+from luthier.engine.ports import Answer, Prompt, Sampling
+from luthier.errors import ServeError
+from luthier.evaluate.ask import Reply
+from luthier.evaluate.judged import biases
+from luthier.evaluate.judging import Case, ModelJudge, OfflineJudge, Verdict, read_verdict
+from luthier.evaluate.run import evaluate
+from luthier.evaluate.spec import EvaluateSpec
+from luthier.event import Tell, hush
+
+CONTEXT = "The bridge of Hamburg was built in 1901. It has twelve arches of stone."
+
+
+@pytest.mark.parametrize(
+    ("said", "score", "reason"),
+    [
+        ('{"reason": "all of it", "score": 5}', 5, "all of it"),
+        ('Sure!\n```json\n{"score": "2", "reason": "half"}\n```', 2, "half"),
+        ("Score: 4", 4, ""),
+        ("3/5", 3, ""),
+        ('{"score": 9}', None, 'no verdict: {"score": 9}'),
+        ('{"score": true}', None, 'no verdict: {"score": true}'),
+        (
+            "I would rather not say; 4 things come to mind.",
+            None,
+            "no verdict: I would rather not say; 4 things come to mind.",
+        ),
+        ("", None, "no verdict: "),
+    ],
+)
+def test_a_verdict_is_read_or_there_is_none(said: str, score: int | None, reason: str) -> None:
+    assert read_verdict(said) == Verdict(score, reason)
+
+
+class Court:
+    """A model that says what it was given, turn by turn; it remembers what it was asked."""
+
+    name = "court"
+    defaults: Mapping[str, Any] = {}
+    takes = frozenset({"json_schema"})
+
+    def __init__(self, *said: str) -> None:
+        self.said = list(said)
+        self.asked: list[Prompt] = []
+        self.samplings: list[Sampling] = []
+
+    def answer(self, prompts: Sequence[Prompt], sampling: Sampling, tell: Tell) -> list[Answer]:
+        self.asked += prompts
+        self.samplings.append(sampling)
+        return [Answer(self.said.pop(0), (1,), (1,), "stop") for _ in prompts]
+
+
+def test_nonsense_is_asked_for_once_more_and_then_counts_as_unjudged() -> None:
+    court = Court("banana", '{"reason": "r", "score": 4}', "still banana")
+    case = Case("q", CONTEXT, "a")
+    verdicts = ModelJudge(court).judge("truthfulness", [case, case])  # type: ignore[arg-type]
+    assert [verdict.score for verdict in verdicts] == [None, 4]
+    assert "still banana" in verdicts[0].reason
+    again = court.asked[-1]
+    assert isinstance(again, tuple)
+    assert "banana" in str(again[-2])
+    assert json.loads(str(court.samplings[0].json_schema))["properties"]["score"]["maximum"] == 5
+
+
+def test_the_answer_stands_first_where_that_is_wished() -> None:
+    court = Court('{"score": 3, "reason": ""}', '{"score": 3, "reason": ""}')
+    judge = ModelJudge(court)  # type: ignore[arg-type]
+    for first in (False, True):
+        judge.judge("consistency", [Case("q", "THE FACTS", "THE ANSWER")], answer_first=first)
+    texts = [str(asked) for asked in court.asked]
+    assert texts[0].index("THE FACTS") < texts[0].index("THE ANSWER")
+    assert texts[1].index("THE ANSWER") < texts[1].index("THE FACTS")
+
+
+def test_a_judge_that_is_down_judges_nothing_and_says_why() -> None:
+    class Down(Court):
+        def answer(self, prompts: Sequence[Prompt], sampling: Sampling, tell: Tell) -> list[Answer]:
+            raise ServeError("refused", where="http://x", mend="start it")
+
+    [verdict] = ModelJudge(Down()).judge("relevance", [Case("q", "", "a")])  # type: ignore[arg-type]
+    assert verdict == Verdict(None, "no verdict: the judge is down: refused")
+
+
+@pytest.mark.parametrize(
+    ("criterion", "answer", "scores"),
+    [
+        ("truthfulness", "The bridge was built in 1901.", {5}),
+        ("truthfulness", "The bridge was built in 1905.", {1}),
+        ("truthfulness", "Napoleon liked elephants.", {1}),
+        ("consistency", "Napoleon liked elephants.", {5}),
+        ("consistency", "The bridge was not built in 1901.", {1, 2, 3}),
+        ("relevance", "The bridge of Hamburg was built in 1901.", {5}),
+        ("relevance", "Cats purr.", {1}),
+        ("truthfulness", "", {None}),
+    ],
+)
+def test_the_offline_judge_goes_by_words_numbers_and_denials(criterion: str, answer: str, scores: set[Any]) -> None:
+    question = "When was the bridge of Hamburg built?"
+    [verdict] = OfflineJudge().judge(criterion, [Case(question, CONTEXT, answer)])
+    assert verdict.score in scores
+    assert verdict.reason
+
+
+def test_leanings_are_measured() -> None:
+    # the example of scipy's spearmanr: [1, 2, 3, 4, 5] against [5, 6, 7, 8, 7] is 0.82078
+    rows = [(1, 4, 5), (2, 2, 6), (3, 4, 7), (4, 4, 8), (5, 1, 7)]
+    replies = [Reply(details={"scores": [first, second], "length": length}) for first, second, length in rows]
+    replies.append(Reply(details={"scores": [None, 4], "length": 5}))
+    found = biases(replies)
+    assert found["unjudged"] == 1
+    assert found["changed by order"] == pytest.approx(3 / 5)  # the first, the third and the last cross from no to yes
+    assert found["score with length"] == pytest.approx(0.82078, abs=1e-5)
+
+
+def test_judged_answers_have_a_score_a_reason_and_a_count_of_the_unjudged(store: Store, tmp_path: Path) -> None:
+    task = tmp_path / "task.yaml"
+    task.write_text("title: t\nmetrics: [judged_relevance]\n", encoding="utf-8")
+    found = bench(store, [example(number) for number in range(4)])
+    judge = made(store, "model", "judge", {}, lambda out: None)
+    replies = ['{"reason": "fine", "score": 5}'] * 5 + ["nonsense"] * 40
+    found.models[judge.id] = FakeModel(lambda asked: replies.pop(0))
+    spec = EvaluateSpec(task=str(task), judge=judge.id, bootstrap=100)
+    scores = evaluate(spec, found.base, found.tuned, found.data, None, store, hush, found.open_model)
+    table = scores.card.figures["heldout"]
+    assert table["metrics"]["judged_relevance"]["before"] == 5
+    assert table["metrics"]["judged_relevance"]["after"] == pytest.approx(5 / 4)  # three unjudged count 0
+    assert table["unjudged"] == {"before": {"judged_relevance": 0}, "after": {"judged_relevance": 3}}
+    assert "5: fine" in (scores.folder / "answers.jsonl").read_text(encoding="utf-8")
+
+
+def test_a_judge_on_trial_is_held_against_people(store: Store, tmp_path: Path) -> None:
+    rows = [
+        {"c": CONTEXT, "a": "The bridge was built in 1901.", "l": "yes"},
+        {"c": CONTEXT, "a": "It was built in 1905.", "l": "no"},
+    ]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    task = tmp_path / "task.yaml"
+    task.write_text(
+        "title: t\nkind: judge\ncriterion: truthfulness\nrows: rows.jsonl\ncontext: '{{ c }}'\nclaim: '{{ a }}'\n"
+        "reference: '{{ l }}'\nlabels: ['no', 'yes']\nmetrics: [kappa, accuracy]\n",
+        encoding="utf-8",
+    )
+    scores = evaluate(EvaluateSpec(task=str(task), bootstrap=100), None, None, None, None, store, hush, None)  # type: ignore[arg-type]
+    table = scores.card.figures["heldout"]
+    assert table["metrics"]["kappa"]["value"] == table["metrics"]["accuracy"]["value"] == 1
+    assert table["bias"]["value"]["changed by order"] == 0
+    assert table["confusion"]["value"]["counts"] == [[1, 0, 0], [0, 1, 0]]
