@@ -110,3 +110,21 @@ def test_a_row_that_cannot_be_scored_is_refused(model: LocalModel, ids: list[int
     assert what in caught.value.what
     assert "row 1" in caught.value.where
     assert mend in caught.value.mend
+
+
+def test_rows_that_differ_in_their_last_token_alone_share_a_pass_and_score_the_same(model: LocalModel) -> None:
+    last = np.array([False] * 4 + [True])
+    rows = [Tokens(np.array([5, 6, 7, 8, token], np.int32), last) for token in (9, 10, 11)]
+    rows.insert(1, Tokens(np.array([5, 6, 7, 9, 9], np.int32), last))  # another beginning
+    rows.append(Tokens(np.array([5, 6, 7, 8, 9], np.int32), np.array([False, False, True, True, True])))
+    passes: list[int] = []
+    hook = model.model.get_output_embeddings().register_forward_hook(
+        lambda module, given, out: passes.append(out.numel() // out.shape[-1])
+    )
+    try:
+        scores = model.score(rows)
+    finally:
+        hook.remove()
+    assert sum(passes) == 1 + 1 + 3
+    for row, values in zip(rows, scores, strict=True):
+        assert np.allclose(values, plainly(model.model, row), atol=1e-5)

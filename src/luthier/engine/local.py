@@ -128,18 +128,25 @@ class LocalModel:
     def score(self, rows: Sequence[Tokens], tell: Tell = hush) -> list[npt.NDArray[np.float64]]:
         """Give, for each row, the natural log-probability of each of its supervised tokens, shape (supervised,).
 
+        Rows that differ in nothing but their last token, which alone is supervised, share a pass.
         Raises DataError for a row that does not fit the context or holds ids outside the vocabulary.
         """
         for index, row in enumerate(rows):
             self._words.check(row.ids.tolist(), 0, f"row {index + 1}")
         scores = [np.zeros(0) for _ in rows]
+        twins = _twins(rows)
+        firsts = list(twins)
         done = 0
-        for batch in _score_batches(rows):
+        for batch in _score_batches([rows[index] for index in firsts]):
+            asked = [firsts[place] for place in batch]
+            others = [[int(rows[twin].ids[-1]) for twin in twins[index]] for index in asked]
             with self._lock:
-                found = log_likelihoods(self.model, [rows[index] for index in batch])
-            for index, values in zip(batch, found, strict=True):
-                scores[index] = values
-            done += len(batch)
+                found = log_likelihoods(self.model, [rows[index] for index in asked], others if any(others) else ())
+            for index, values in zip(asked, found, strict=True):
+                scores[index] = values[: rows[index].supervised]
+                for twin, value in zip(twins[index], values[rows[index].supervised :], strict=True):
+                    scores[twin] = np.asarray([value])
+            done += sum(1 + len(twins[index]) for index in asked)
             tell(Progress("scores", done, len(rows), "rows"))
         return scores
 
@@ -225,6 +232,20 @@ def _batches(rows: Sequence[Row]) -> Iterator[list[Row]]:
         batch.append(row)
     if batch:
         yield batch
+
+
+def _twins(rows: Sequence[Tokens]) -> dict[int, list[int]]:
+    """Give each row's index with those of later rows that differ in the last token alone, where it is all they ask."""
+    found: dict[int, list[int]] = {}
+    seen: dict[bytes, int] = {}
+    for index, row in enumerate(rows):
+        is_last = row.supervised == 1 and bool(row.mask[-1])
+        first = seen.setdefault(row.ids[:-1].tobytes(), index) if is_last else index
+        if first == index:
+            found[index] = []
+        else:
+            found[first].append(index)
+    return found
 
 
 def _score_batches(rows: Sequence[Tokens]) -> Iterator[list[int]]:

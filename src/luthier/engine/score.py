@@ -16,8 +16,13 @@ CHUNK = 256
 
 
 @torch.inference_mode()
-def log_likelihoods(model: Any, rows: Sequence[Tokens]) -> list[npt.NDArray[np.float64]]:
+def log_likelihoods(
+    model: Any, rows: Sequence[Tokens], others: Sequence[Sequence[int]] = ()
+) -> list[npt.NDArray[np.float64]]:
     """Give the natural log-probability of each supervised token of each row, by a float32 log-softmax.
+
+    `others` names for each row more tokens that might have stood in its last place, which alone is supervised there
+    (the options of a choice): theirs follow the row's own, out of the same pass.
 
     Rows are padded on the right: under a causal mask nothing real sees the padding. The head computes supervised
     positions only, so the [T, V] table of a row never exists; whatever the model does after its head (a soft cap, a
@@ -29,12 +34,21 @@ def log_likelihoods(model: Any, rows: Sequence[Tokens]) -> list[npt.NDArray[np.f
     for index, row in enumerate(rows):
         ids_BT[index, : len(row.ids)] = torch.from_numpy(row.ids.astype(np.int64))
         wanted_BT[index, : len(row.ids) - 1] = torch.from_numpy(row.mask[1:])
-    counts = [row.supervised for row in rows]
-    target_S = ids_BT.roll(-1, dims=1)[wanted_BT].to(model.device)
+    own = ids_BT.roll(-1, dims=1)[wanted_BT].tolist()
+    places: list[int] = []
+    targets: list[int] = []
+    counts: list[int] = []
+    end = 0
+    for row, also in zip(rows, others or [()] * len(rows), strict=True):
+        begin, end = end, end + row.supervised
+        places += [*range(begin, end), *[end - 1] * len(also)]
+        targets += [*own[begin:end], *also]
+        counts.append(row.supervised + len(also))
+    place_S, target_S = (torch.tensor(side, dtype=torch.long, device=model.device) for side in (places, targets))
     with _head_sees(model, wanted_BT.to(model.device)):
         logits_SV = model(input_ids=ids_BT.to(model.device), use_cache=False).logits
     found_S = [
-        logits_SV[begin : begin + CHUNK]
+        logits_SV[place_S[begin : begin + CHUNK]]
         .float()
         .log_softmax(dim=-1)
         .gather(1, target_S[begin : begin + CHUNK, None])
