@@ -7,6 +7,7 @@ import pytest
 from luthier.artifact.order import Kind, Order
 from luthier.artifact.store import Artifact, Store
 from luthier.errors import KindError, StoreError
+from luthier.evaluate.spec import EvaluateSpec
 from luthier.event import hush
 from luthier.prepare.spec import PrepareSpec
 from luthier.recipe.call import wire
@@ -34,6 +35,14 @@ def wired(
 def test_a_role_gets_the_nearest_earlier_artifact_of_its_kind(store: Store) -> None:
     far, near, rows = made(store, "model", 1), made(store, "model", 2), made(store, "examples")
     assert wired(store, {"far": far, "near": near, "rows": rows}) == {"model": near, "data": rows}
+
+
+def test_the_kind_that_is_meant_comes_before_what_may_stand_in_its_place(store: Store) -> None:
+    model, tuned, rows = made(store, "model"), made(store, "adapter"), made(store, "examples")
+    found = wired(store, {"model": model, "rows": rows, "tune": tuned}, stage="evaluate", spec=EvaluateSpec())
+    assert found == {"base": model, "tuned": tuned, "data": rows, "model": None}
+    alone = wired(store, {"tune": tuned, "rows": rows}, stage="evaluate", spec=EvaluateSpec(alone=True))
+    assert alone == {"base": None, "tuned": None, "data": rows, "model": tuned}
 
 
 def test_use_names_a_step(store: Store) -> None:

@@ -56,9 +56,11 @@ def _find(
                 mend=f"name a step or an artifact of the kind {wanted.kinds()}{_those(made.values(), wanted)}",
             )
         return found
-    for artifact in reversed(list(made.values())):
-        if wanted.fits(artifact.kind):
-            return artifact
+    fitting = [artifact for artifact in reversed(list(made.values())) if wanted.fits(artifact.kind)]
+    # the kind that is meant before what may stand in its place: a base is a model, though an adapter answers too
+    meant = [artifact for artifact in fitting if artifact.kind == wanted.kind]
+    if fitting:
+        return (meant or fitting)[0]
     raise KindError(
         f"no earlier step makes the {wanted.kind!r} that {role!r} must be",
         where=where,
