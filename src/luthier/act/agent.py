@@ -14,8 +14,6 @@ from luthier.engine.ports import ALWAYS_TAKEN, Answer, ChatModel, Closing, Piece
 from luthier.errors import DataError
 from luthier.event import Chose, Progress, Tell, hush
 
-Made = Iterator[tuple[str, "Run | None"]]
-
 
 def no_leave(tool: Tool, arguments: Mapping[str, Any]) -> bool:
     """Where nobody can be asked, what changes something is not done."""

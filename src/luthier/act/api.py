@@ -149,7 +149,6 @@ class Keys:
                 mend="write it into a file as `name: secret` and give secrets=FILE",
             )
         self._parts = [(document.mapping(schemes.get(name), name), secrets.values[name]) for name in met[0]]
-        self._where = document.where
 
     def put(self, request: Request) -> Request:
         """Give the request with its secrets in place."""
