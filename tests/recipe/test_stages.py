@@ -21,6 +21,7 @@ def test_there_are_stages() -> None:
         "merge",
         "quantize",
         "act",
+        "compare",
         "release",
     ]
 

@@ -15,6 +15,8 @@ Kind = Literal[
     "quantized",
     "answer",
     "agent",
+    "prompt",
+    "comparison",
     "scores",
     "release",
     "traffic",

@@ -121,11 +121,19 @@ def _open_agent(store: Store, artifact: Artifact, wish: Wish) -> ChatModel:
     return reopen_agent(artifact, store, wish.tell, open_model, name=wish.name)
 
 
+def _open_prompt(store: Store, artifact: Artifact, wish: Wish) -> ChatModel:
+    from luthier.engine.prompted import PromptedModel, read_prompt
+
+    inner = store.find(artifact.card.inputs["model"])
+    return PromptedModel(OPENERS[inner.kind](store, inner, wish), read_prompt(artifact.folder), wish.name)
+
+
 OPENERS: dict[str, Callable[[Store, Artifact, Wish], ChatModel]] = {
     "model": _open_model,
     "adapter": _open_adapter,
     "quantized": _open_model,
     "release": _open_release,
+    "prompt": _open_prompt,
     "index": _open_index,
     "answer": _open_answer,
     "agent": _open_agent,

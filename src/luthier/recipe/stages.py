@@ -133,6 +133,19 @@ STAGES: dict[str, Stage] = {
         first="task",
         opens=True,
     ),
+    "compare": Stage(
+        "Ask several candidates the same, weigh costs, and name the cheapest that will do.",
+        "luthier.compare.spec:CompareSpec",
+        "luthier.compare.run:compare",
+        takes={
+            "base": Input("model"),
+            "tuned": Input("adapter", lambda spec: spec.tuned, answers=True),
+            "data": Input("examples"),
+            "knowledge": Input("model", lambda spec: False, answers=True),
+            "tuned_knowledge": Input("model", lambda spec: False, answers=True),
+        },
+        opens=True,
+    ),
     "release": Stage(
         "Pass a tuned model through the gate, promote it, or roll back.",
         "luthier.release.spec:ReleaseSpec",

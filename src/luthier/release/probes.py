@@ -6,9 +6,9 @@ from typing import Any
 
 from luthier.artifact.store import Artifact
 from luthier.errors import KindError, SpecError
+from luthier.measure.gate import Verdict, show
+from luthier.measure.rule import CERTIFICATE
 from luthier.measure.task import HELDOUT
-from luthier.release.gate import Verdict, show
-from luthier.release.rule import CERTIFICATE
 
 CONVERTED = frozenset({"merge", "quantize"})
 """Stages whose models are another's weights in another form: a certificate says that they still answer alike."""

@@ -12,10 +12,10 @@ from luthier.artifact.released import current
 from luthier.artifact.store import Artifact, Store, check_kind
 from luthier.errors import GateError, KindError
 from luthier.event import Judged, Tell, Warned
-from luthier.release.gate import Verdict, judge
+from luthier.measure.gate import Verdict, judge
+from luthier.measure.rule import CERTIFICATE
 from luthier.release.log import promote, refuse, was_promoted
 from luthier.release.probes import certificate_verdict, forgetting_verdict
-from luthier.release.rule import CERTIFICATE
 from luthier.release.spec import ReleaseSpec
 
 VERSION = 2

@@ -9,10 +9,10 @@ import numpy as np
 from luthier.artifact.released import current
 from luthier.artifact.store import Artifact, Store
 from luthier.errors import KindError, SpecError
+from luthier.measure.gate import Verdict, show
 from luthier.measure.interval import compare
 from luthier.measure.metrics import metrics
 from luthier.measure.task import HELDOUT, nearest
-from luthier.release.gate import Verdict, show
 
 SIDES = {"model": "value", "tuned": "after", "base": "before"}
 """The role of a model in an evaluation -> how its side is called in the figures."""

@@ -2,28 +2,12 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import Field
 
 from luthier.artifact.released import Channel
-from luthier.errors import SpecError
-from luthier.release.rule import CERTIFICATE, parse
+from luthier.measure.rule import CERTIFICATE, parse
+from luthier.measure.rules import Rules
 from luthier.spec import Spec
-
-
-def _check(rule: str) -> str:
-    try:
-        parse(rule)
-    except SpecError as error:
-        raise ValueError(f"cannot be read at {error.where.rpartition(', ')[2]}: {error.what}; {error.mend}") from None
-    return rule
-
-
-def _listed(value: object) -> object:
-    """One rule is a list of one."""
-    return (value,) if isinstance(value, str) else value
-
-
-Rules = Annotated[tuple[Annotated[str, AfterValidator(_check)], ...], BeforeValidator(_listed), Field(min_length=1)]
 
 
 class TrialSpec(Spec):

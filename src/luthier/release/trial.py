@@ -13,10 +13,10 @@ from luthier.artifact.store import Artifact, Store
 from luthier.artifact.traffic import NAME, SIDES, Exchange, Reply, read_exchanges
 from luthier.errors import GateError, StoreError
 from luthier.event import Judged, Tell
+from luthier.measure.gate import judge
 from luthier.measure.interval import compare
 from luthier.measure.metrics import rouge_l
 from luthier.measure.task import HELDOUT
-from luthier.release.gate import judge
 from luthier.release.log import promote, rollback
 from luthier.release.spec import TrialSpec
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from luthier.errors import SpecError
+from luthier.measure.rule import CERTIFICATE, COMPARISONS, Figures, Parts, Rule, parse
 from luthier.measure.task import HELDOUT, nearest
-from luthier.release.rule import CERTIFICATE, COMPARISONS, Figures, Parts, Rule, parse
 
 
 @dataclass(frozen=True)

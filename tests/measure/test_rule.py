@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luthier.errors import SpecError
-from luthier.release.rule import DEEPEST, LONGEST, Rule, parse
+from luthier.measure.rule import DEEPEST, LONGEST, Rule, parse
 
 OPERATORS: dict[str, Callable[[float, float], bool]] = {
     ">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt, "==": operator.eq

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from luthier.errors import SpecError
-from luthier.release.gate import Verdict, judge
+from luthier.measure.gate import Verdict, judge
 
 SCORES: dict[str, Any] = {
     "heldout": {

@@ -1,0 +1,1 @@
+"""The same questions to several candidates, and the cheapest that will do."""

@@ -1,0 +1,45 @@
+"""The candidates in the order in which they are asked, the base first."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from luthier.artifact.store import Artifact, Store
+from luthier.compare.candidate import Candidate, Way, seconds_to_make
+from luthier.compare.spec import CompareSpec
+from luthier.engine.ports import ChatModel
+
+WAYS: Mapping[str, tuple[Way, str]] = {
+    "base": ("base", "the base"),
+    "prompt": ("prompt", "the base behind the prompt {name!r}"),
+    "knowledge": ("knowledge", "the base with a knowledge base"),
+    "tuned": ("tuned", "the tuned model"),
+    "tuned_knowledge": ("both", "the tuned model with a knowledge base"),
+}
+"""Role -> how it is called."""
+
+
+def line_up(
+    spec: CompareSpec, given: Mapping[str, Artifact], store: Store, open_model: Callable[[Artifact], ChatModel]
+) -> list[Candidate]:
+    """Give the candidates of a comparison."""
+    found = []
+    for role in (*WAYS, *(role for role in given if role.startswith("also_"))):
+        if role not in given:
+            continue
+        artifact = given[role]
+        way, label = WAYS.get(role, ("other", artifact.id))
+        name = str(artifact.card.figures.get("prompt", ""))
+        made = seconds_to_make(store, artifact)
+        found.append(Candidate(way, label.format(name=name), artifact.id, made, partial(open_model, artifact)))
+    return [*found, *(_remote(url) for url in spec.urls)]
+
+
+def _remote(address: str) -> Candidate:
+    url, _, name = address.partition("#")
+
+    def open_url() -> ChatModel:
+        from luthier.engine.remote import RemoteModel
+
+        return RemoteModel(url, name or None)
+
+    return Candidate("other", address, address, 0.0, open_url)
