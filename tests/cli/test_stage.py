@@ -242,7 +242,7 @@ def test_what_is_not_named_is_what_the_newest_was_made_from(store: Store) -> Non
     adapter = made(store, "adapter", {"model": old.id, "data": data.id})
     made(store, "model", number=2)
     told: list[Event] = []
-    needed = STAGES["evaluate"].takes
+    needed = {role: STAGES["evaluate"].takes[role] for role in ("base", "tuned", "data")}
     found = _inputs(store, needed, dict.fromkeys(needed), told.append)
     assert {role: artifact.id for role, artifact in found.items()} == {
         "base": old.id,
@@ -252,6 +252,23 @@ def test_what_is_not_named_is_what_the_newest_was_made_from(store: Store) -> Non
     reasons = {event.what: event.why for event in told if isinstance(event, Chose)}
     assert reasons["base"] == f"{adapter.id} was made from it; --base ID takes another"
     assert reasons["tuned"].startswith("the newest adapter here")
+
+
+def test_a_tuned_model_is_not_what_a_knowledge_base_was_made_from(store: Store) -> None:
+    base = made(store, "model")
+    data = made(store, "examples", {"model": base.id})
+    adapter = made(store, "adapter", {"model": base.id, "data": data.id})
+    knowledge = made(store, "answer", {"index": made(store, "index").id})
+    needed = STAGES["compare"].takes
+    chosen = {role: needed[role] for role in ("base", "tuned", "data", "knowledge")}
+    use = {**dict.fromkeys(chosen), "knowledge": knowledge.id}
+    found = _inputs(store, chosen, use, hush)
+    assert {role: artifact.id for role, artifact in found.items()} == {
+        "base": base.id,
+        "tuned": adapter.id,
+        "data": data.id,
+        "knowledge": knowledge.id,
+    }
 
 
 def test_a_stage_alone_checks_memory_before_it_begins(

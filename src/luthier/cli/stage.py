@@ -125,9 +125,10 @@ def _choose(store: Store, role: str, wanted: Input, others: list[Artifact], tell
     kind = wanted.kind
     for other in others:
         inputs = other.order.inputs
-        # an input of the same role before any of the same kind
-        for name in (inputs.get(role, ""), *inputs.values()):
-            if wanted.fits(name.partition("-")[0]):
+        # an input of the same role may be whatever fits it, one of another role must be of the kind that is meant
+        same = [name for name in (inputs.get(role, ""),) if wanted.fits(name.partition("-")[0])]
+        for name in (*same, *inputs.values()):
+            if name in same or name.startswith(f"{kind}-"):
                 tell(Chose(role, name, f"{other.id} was made from it; --{role} ID takes another"))
                 return store.find(name)
     newest = store.newest(kind)
