@@ -64,7 +64,10 @@ def build_scores(
     names |= {"rows": str(path)} if path is not None else {}
     finders = {"tests": find_passed(spec.unsafe, tell)}
     finders |= {f"judged_{name}": find_judged(name, bench) for name in CRITERIA}
-    return measure_models(spec, task, rows, sides, names, out, Wanted(finders), tell)
+    try:
+        return measure_models(spec, task, rows, sides, names, out, Wanted(finders), tell)
+    finally:
+        bench.close()
 
 
 def _bench(

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from luthier.evaluate.ask import Reply
+from luthier.evaluate.ask import Reply, close
 from luthier.evaluate.find_out import Find, Found, Samples
-from luthier.evaluate.judging import Case, Judge, Verdict
+from luthier.evaluate.judging import Case, Judge, ModelJudge, Verdict
 from luthier.evaluate.kept import Kept, key_of
 from luthier.evaluate.question import Question
 from luthier.event import Progress, Tell
@@ -43,6 +43,11 @@ class Bench:
             self._kept.add({key: [one.score, one.reason] for key, one in pairs if one.score is not None})
             self._tell(Progress(f"judge {criterion}", begin + len(places), len(missing), "answers"))
         return [failed[key] if key in failed else Verdict(*self._kept[key]) for key in keys]
+
+    def close(self) -> None:
+        """Let the judge's model give back what it holds."""
+        if isinstance(self._judge, ModelJudge):
+            close(self._judge.model)
 
 
 def find_judged(criterion: str, bench: Bench) -> Find:

@@ -189,6 +189,8 @@ def _unfit(task: TaskSpec, name: str) -> str:
         return "a judge on trial says yes or no"
     if task.kind == "choice" and needs != "answers":
         return "an option is chosen, nothing is written"
+    if metrics()[name].samples > task.samples:
+        return f"it needs samples: {metrics()[name].samples} at least, the task takes {task.samples}"
     if (needs == "tests") != (task.code is not None):
         return "it proves code, and the task has no `code`" if needs == "tests" else ""
     return ""
