@@ -66,7 +66,7 @@ def in_words(
         f"Take {chosen.candidate.label}: {which} the gate, of {len(weighed)} candidates. "
         f"{label} {_show(chosen, metric)}, {chosen.cost:.2f} s an answer.",
     ]
-    if beyond is not None:
+    if beyond is not None and beyond.gain > 0:  # as good, and dearer: nothing to say
         is_sure = beyond.low > 0
         lines.append(
             f"{top.candidate.label.capitalize()} is better by {beyond.gain:.4f} ({beyond.low:+.4f} to "
