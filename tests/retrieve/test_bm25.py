@@ -9,7 +9,7 @@ def test_a_score_is_what_the_formula_gives_by_hand() -> None:
     # 3 chunks of 4, 2 and 6 words; `cat` stands in two of them; ours says it twice in 4 words (Lucene's idf)
     statistics = Statistics(chunks=3, length=12, holding={"cat": 2})
     idf = log(1 + (3 - 2 + 0.5) / (2 + 0.5))
-    expected = idf * 2 * 1.9 / (2 + 0.9 * (1 - 0.4 + 0.4 * 4 / 4))
+    expected = idf * 2 * 2.2 / (2 + 1.2 * (1 - 0.6 + 0.6 * 4 / 4))
     weights = weigh(["cat", "unheard"], statistics)
     assert weights == {"cat": pytest.approx(idf)}
     assert score(weights, ["cat", "on", "cat", "mat"], statistics.length / statistics.chunks) == pytest.approx(expected)

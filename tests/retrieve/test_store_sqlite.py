@@ -42,7 +42,7 @@ def test_words_and_vectors_are_searched_exactly_through_segments_merges_and_dele
         holding = {word: sum(word in entry.tokens for entry in held) for word in asked}
         weights = weigh(asked, Statistics(len(held), 1, holding))
         truth = exact(held, asked)
-        found = [truth[number] for number in reader.lexical(weights, 10)]  # scores: equal ones may come in any order
+        found = [truth[number] for number, _ in reader.lexical(weights, 10)]  # scores: equal ones may come in any order
         assert found == pytest.approx(sorted(truth.values(), reverse=True)[:10])
         vector = entries(1, seed=99)[0].vector
         assert vector is not None
@@ -56,8 +56,8 @@ def test_an_entry_that_is_put_again_is_the_new_one_only(tmp_path: Path) -> None:
     one = np.asarray([1, 0], np.float32)
     store.put([Entry(1, ("old",), one), Entry(2, ("old", "other"), one)])
     store.put([Entry(1, ("new",), -one)])
-    assert store.lexical({"old": 1.0}, 5) == [2]
-    assert store.lexical({"new": 1.0}, 5) == [1]
+    assert [number for number, _ in store.lexical({"old": 1.0}, 5)] == [2]
+    assert [number for number, _ in store.lexical({"new": 1.0}, 5)] == [1]
     assert store.dense(one, 5) == [(2, 1.0), (1, -1.0)]
     assert store.dense(one, 5, only=[1, 77]) == [(1, -1.0)]
 

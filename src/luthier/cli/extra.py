@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -143,12 +144,50 @@ def _answer_settings(given: Mapping[str, Any]) -> list[str]:
     return [f"{name}={json.dumps(given[name], ensure_ascii=False)}" for name in ("tune", "replay") if given[name]]
 
 
+def _care(spec: Any, inputs: Inputs, store: Store, tell: Tell, given: Mapping[str, Any]) -> Callable[[], int] | None:
+    """`luthier index --list`, `--delete`, `--verify` and `--repair` look after a knowledge base, and make nothing."""
+    asked = [name for name in ("list", "delete", "verify", "repair") if given[name]]
+    if len(asked) > 1:
+        raise SpecError(f"--{' and --'.join(asked)} exclude each other", where="command line", mend="give one of them")
+    if not asked:
+        return None
+    from luthier.index.care import check, delete_documents, list_documents
+
+    if asked[0] == "delete":
+        delete_documents(store.root, spec.name, spec.sources, tell)
+        return lambda: 0
+    if asked[0] == "list":
+        labels = list_documents(store.root, spec.name)
+        return partial(_print_lines, labels)
+    health = check(store.root, spec.name, tell, mend=asked[0] == "repair")
+
+    def report() -> int:
+        click.echo("\n".join(health.lines()))
+        return 0 if health.is_whole else 1
+
+    return report
+
+
+def _print_lines(lines: list[str]) -> int:
+    click.echo("\n".join(lines))
+    return 0
+
+
 EXAMPLES_ON_A_PAGE = 50
 
 EXTRAS: dict[str, Extra] = {
     "fetch": Extra(
         options=(click.Option(["--convert"], is_flag=True, help="Turn pickled weights into safetensors."),),
         settings=lambda given: ["convert=true"] if given["convert"] else [],
+    ),
+    "index": Extra(
+        options=(
+            click.Option(["--list"], is_flag=True, help="Make nothing: list the documents it holds."),
+            click.Option(["--delete"], is_flag=True, help="Take these documents out: never found again."),
+            click.Option(["--verify"], is_flag=True, help="Make nothing: say whether it is whole; status 1 if not."),
+            click.Option(["--repair"], is_flag=True, help="Mend what --verify finds."),
+        ),
+        rather=_care,
     ),
     "prepare": Extra(
         options=(

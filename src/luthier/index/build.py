@@ -53,6 +53,8 @@ def bring_in(spec: IndexSpec, files: Sequence[File], project: Path, tell: Tell) 
                 store.close()
         if wanted != before:
             flip(folder, wanted)
+        if before and before.generation != wanted.generation:
+            _drop(folder, before)
     job.report()
     return state
 
@@ -84,6 +86,15 @@ def open_generation(folder: Path, current: Current) -> tuple[Catalogue, dict[str
     catalogue = Catalogue(place / CATALOGUE, create=True)
     stores = {kind: open_store(current.store, kind, current.width, place, current.store_settings) for kind in KINDS}
     return catalogue, stores
+
+
+def _drop(folder: Path, old: Current) -> None:
+    """Take away what a generation left in a store that is not in its folder."""
+    if old.store != "sqlite":
+        for kind in KINDS:
+            store = open_store(old.store, kind, old.width, folder / old.generation, old.store_settings)
+            store.drop()
+            store.close()
 
 
 @dataclass
@@ -175,8 +186,19 @@ class _Job:
             self.counts["left out"] += 1
             self.tell(Warned(f"left out: {error.what} ({error.where})", error.mend))
             return None
+        self._tell_of_scans(file, parsed)
         metadata = {**parsed.metadata, "file": file.label, **self.spec.metadata}
         return self.cutter.document(parsed, file.label, file.source, _mark(self.spec, file.sha256), metadata)
+
+    def _tell_of_scans(self, file: File, parsed: Parsed) -> None:
+        pages = parsed.metadata.get("pages_without_text")
+        if pages:
+            self.tell(
+                Warned(
+                    f"{file.label}: {len(pages)} pages are pictures, their text is not read (page {pages[0]} ...)",
+                    "recognise it first: luthier setup ocrmypdf, then .luthier/tools/ocrmypdf/bin/ocrmypdf IN OUT",
+                )
+            )
 
     def _keep(self, documents: Iterator[NewDocument | None], total: int) -> None:
         began, chunks = time.monotonic(), 0

@@ -38,6 +38,8 @@ def _between(text: str, borders: Sequence[int]) -> list[Span]:
     return list(pairwise(places))
 
 
+LONGEST_HEADS = 200
+"""Characters of a table's first line that stand above the pieces of the table."""
 SPLIT: Mapping[str, Callable[[str], list[Span]]] = {
     "text": _sentence_spans,
     "list": _line_spans,
@@ -63,7 +65,8 @@ class Unit:
     span: Span
     tokens: int
     page: int | None
-    starts_block: bool
+    heads: str = ""
+    """Of a row that was cut off its table: the table's first line."""
 
 
 @dataclass
@@ -162,7 +165,8 @@ def _draft(
     found = text[begin:end]
     begin += len(found) - len(found.lstrip())
     end -= len(found) - len(found.rstrip())
-    draft = Draft("chunk", text[begin:end], (begin, end), heading, units[0].page, None, metadata)
+    above = (*heading, units[0].heads) if units[0].heads else heading
+    draft = Draft("chunk", text[begin:end], (begin, end), above, units[0].page, None, metadata)
     return draft, sum(unit.tokens for unit in units)
 
 
@@ -172,12 +176,13 @@ def _units(blocks: Sequence[tuple[Block, int]], sizes: Sizes, count: CountTokens
     units: list[Unit] = []
     for (block, begin), tokens in zip(blocks, lengths, strict=True):
         if tokens <= sizes.tokens and block.kind != "text":
-            units.append(Unit((begin, begin + len(block.text)), tokens, block.page, True))
+            units.append(Unit((begin, begin + len(block.text)), tokens, block.page))
             continue
         spans = SPLIT.get(block.kind, _sentence_spans)(block.text)
+        heads = block.text.partition("\n")[0][:LONGEST_HEADS] if block.kind == "table" else ""
         pieces = _fitting(block.text, spans, sizes.tokens, count)
         units.extend(
-            Unit((begin + left, begin + right), tokens, block.page, place == 0)
+            Unit((begin + left, begin + right), tokens, block.page, heads if place else "")
             for place, ((left, right), tokens) in enumerate(pieces)
         )
     return units

@@ -9,7 +9,15 @@ from luthier.index.parsed import Block, Parsed
 MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe\x00\x00": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 """Byte order marks and what they say; the longer one is looked for first."""
 CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
-_EAST_ASIAN = re.compile("[\u2010-\u2027\u3000-\u30ff\u4e00-\u9fa5\uac00-\ud7a3\uff00-\uffee]")
+_FREQUENT = frozenset(
+    "的一是不了在有我他这这中大来上个国和地到们为子你说生出会也时要就可以对得里后自之年所方法第条"
+    "這來個國們為說會時對裡後條產沒還過與"
+    "のにはをたがでてとしれさいるもなですま。、"
+    "이다는의에을를가은고하지로도한사기어서인리해"
+    "，"
+)
+_LEAST_SHARE = 0.08
+_WESTERN = frozenset("àâäáãåæçéèêëíìîïñóòôöõøœúùûüýÿßÀÂÄÁÃÅÆÇÉÈÊËÍÌÎÏÑÓÒÔÖÕØŒÚÙÛÜÝ¿¡«»“”‘’–—…€£°§·•©®™½¼\u00a0")
 _MOST_CONTROL_SHARE = 0.005
 _SAMPLE = 100_000
 
@@ -38,10 +46,9 @@ def decode(data: bytes, where: str) -> str:
         return _checked(data.decode("utf-8"), where)
     except UnicodeDecodeError:
         pass
-    for encoding in ("gb18030", "big5", "shift_jis", "euc_kr"):
-        text = _if_plausible(data, encoding)
-        if text is not None:
-            return _checked(text, where)
+    text = _east_asian(data) or _western(data)
+    if text is not None:
+        return _checked(text, where)
     from charset_normalizer import from_bytes
 
     best = from_bytes(data[:_SAMPLE]).best()
@@ -50,25 +57,28 @@ def decode(data: bytes, where: str) -> str:
     return _checked(data.decode(best.encoding, "replace"), where)
 
 
-def _if_plausible(data: bytes, encoding: str) -> str | None:
-    """Give the text if the bytes are right in an East Asian encoding and what comes out are common characters."""
+def _east_asian(data: bytes) -> str | None:
+    """Give the text in the East Asian encoding in which the most frequent characters come out most often."""
+    found: list[tuple[float, str]] = []
+    for encoding in ("gb18030", "big5", "shift_jis", "euc_kr"):
+        try:
+            text = data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        beyond = [character for character in text[:_SAMPLE] if ord(character) > 0x7F]
+        if beyond:
+            found.append((sum(1 for character in beyond if character in _FREQUENT) / len(beyond), text))
+    share, text = max(found, default=(0.0, ""))
+    return text if share > _LEAST_SHARE else None
+
+
+def _western(data: bytes) -> str | None:
+    """Give the text in Windows-1252 if all that is beyond ASCII are letters and marks of Western Europe."""
     try:
-        text = data.decode(encoding)
+        text = data.decode("cp1252")
     except UnicodeDecodeError:
         return None
-    beyond = [character for character in text[:_SAMPLE] if ord(character) > 0x7F]
-    common = sum(1 for character in beyond if _EAST_ASIAN.match(character))
-    return text if beyond and common / len(beyond) > 0.97 and _is_frequent(beyond, encoding) else None
-
-
-def _is_frequent(characters: list[str], encoding: str) -> bool:
-    """Whether Han characters lie in the encoding's first level, where the common ones are: garbage spreads out."""
-    if encoding not in ("gb18030", "big5"):
-        return True
-    han = [c for c in characters if "\u4e00" <= c <= "\u9fa5"]
-    low, high = (0xB0, 0xD7) if encoding == "gb18030" else (0xA4, 0xC6)
-    first = sum(1 for c in han if low <= c.encode(encoding)[0] <= high)
-    return not han or first / len(han) > 0.8
+    return text if all(character < "\x80" or character in _WESTERN for character in text[:_SAMPLE]) else None
 
 
 def _checked(text: str, where: str) -> str:

@@ -11,9 +11,23 @@ READERS: dict[str, str] = {
     ".txt": "luthier.index.read_text:read",
     ".md": "luthier.index.read_markdown:read",
     ".markdown": "luthier.index.read_markdown:read",
+    ".html": "luthier.index.read_html:read",
+    ".htm": "luthier.index.read_html:read",
+    ".pdf": "luthier.index.read_pdf:read",
+    ".docx": "luthier.index.read_docx:read",
+    ".pptx": "luthier.index.read_pptx:read",
+    ".xlsx": "luthier.index.read_xlsx:read",
+    ".csv": "luthier.index.read_rows:read_csv",
+    ".tsv": "luthier.index.read_rows:read_csv",
+    ".jsonl": "luthier.index.read_rows:read_jsonl",
+    ".json": "luthier.index.read_rows:read_json",
 }
 VERSION = 1
 """Raised when readers give other blocks: unchanged files are then read anew."""
+
+
+MOST_BYTES = 256_000_000
+"""A document is held in memory several times over while it is read."""
 
 
 def suffix_of(path: Path) -> str:
@@ -23,6 +37,11 @@ def suffix_of(path: Path) -> str:
 
 def read_document(path: Path) -> Parsed:
     """Read a document. Raises DataError where it cannot be read, or holds no text; ToolError without its reader."""
+    size = path.stat().st_size
+    if size > MOST_BYTES:
+        raise DataError(
+            f"the file has {size:,} bytes, a document may have {MOST_BYTES:,}", where=str(path), mend="split it"
+        )
     module, _, name = READERS[suffix_of(path)].partition(":")
     try:
         read: Callable[[Path], Parsed] = getattr(import_module(module), name)

@@ -36,10 +36,10 @@ class IndexSpec(Spec):
     """How documents are cut."""
     metadata: dict[str, Any] = Field(default_factory=dict)
     """What every document of these sources carries, to be filtered by: `{author: Li, year: 2024}`."""
-    store: Literal["sqlite"] = "sqlite"
+    store: Literal["sqlite", "milvus", "redis", "elasticsearch", "mongodb", "pgvector", "qdrant"] = "sqlite"
     """Where vectors and words lie."""
     store_settings: dict[str, Any] = Field(default_factory=dict)
-    """Address and keys of the store, as it takes them."""
+    """Where the store answers: `{url: ...}` (milvus: `{uri: ...}`; qdrant also `{path: FOLDER}`)."""
 
     @field_validator("name")
     @classmethod

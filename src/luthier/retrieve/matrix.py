@@ -1,6 +1,6 @@
 """Vectors in memory, searched exactly."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,13 @@ class Matrix:
             return best(self._ids[: len(self)], self._vectors[: len(self)] @ vector, count)
         rows = [self._row_of[number] for number in only if number in self._row_of]
         return best(self._ids[rows], self._vectors[rows] @ vector, count)
+
+
+def nearest_of(vectors: Mapping[int, Vector], vector: Vector, count: int) -> list[tuple[int, float]]:
+    """Give the (id, dot product) of the nearest among a few vectors."""
+    if not vectors:
+        return []
+    return best(np.asarray(list(vectors), np.int64), np.stack(list(vectors.values())) @ vector, count)
 
 
 def best(ids: npt.NDArray[Any], scores: npt.NDArray[Any], count: int) -> list[tuple[int, float]]:

@@ -136,6 +136,10 @@ class Entry:
 class Store(Protocol):
     """Where vectors and words lie: one collection of entries. The catalogue, not the store, says what exists."""
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether `lexical` scores by our BM25, over all entries; else they are candidates, which we score."""
+
     def put(self, entries: Sequence[Entry]) -> None:
         """Keep entries; those of a known id are replaced. They can be found when this returns."""
 
@@ -145,14 +149,17 @@ class Store(Protocol):
     def dense(self, vector: Vector, count: int, only: Sequence[int] | None = None) -> list[tuple[int, float]]:
         """Give the (id, cosine) of the nearest entries, exactly, the nearest first; `only` among these ids."""
 
-    def lexical(self, weights: Mapping[str, float], count: int) -> list[int]:
-        """Give ids of entries that hold some of the terms (term -> how much it tells, its idf), likely ones first."""
+    def lexical(self, weights: Mapping[str, float], count: int) -> list[tuple[int, float]]:
+        """Give (id, score) of entries that hold some of the terms (term -> how much it tells, its idf), best first."""
 
     def vectors(self, ids: Sequence[int]) -> dict[int, Vector]:
         """Give the vectors of those of these ids that it holds."""
 
     def ids(self) -> Iterator[int]:
         """Give every id it holds."""
+
+    def drop(self) -> None:
+        """Take the whole collection away."""
 
     def close(self) -> None:
         """Let go of connections."""

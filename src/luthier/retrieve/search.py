@@ -78,7 +78,14 @@ class Search:
         weights = weigh(self.asked, statistics)
         if not weights:
             return []
-        ids = self.stores[kind].lexical(weights, count) if only is None else only
+        if only is not None:
+            ids = list(only)
+        else:
+            store = self.stores[kind]
+            ranking = store.lexical(weights, count if store.is_exact else max(CANDIDATES, 3 * count))
+            if store.is_exact:
+                return self._present(kind, ranking)
+            ids = [number for number, _ in ranking]
         tokens = self.catalogue.tokens(ids)
         self._notice(only is None and len(tokens) < len(ids))
         self.scored += len(tokens)
@@ -88,9 +95,16 @@ class Search:
 
     def _by_meaning(self, kind: str, vector: Vector, count: int, only: Sequence[int] | None) -> list[tuple[int, float]]:
         ranking = self.stores[kind].dense(vector, count, only)
+        if only is not None:
+            self.scored += len(only)
+            return ranking
+        return self._present(kind, ranking)
+
+    def _present(self, kind: str, ranking: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
+        """Keep those that are here, of a ranking for which everything was scored."""
+        self.scored += self.catalogue.totals(kind)[0]
         here = self.catalogue.owners([number for number, _ in ranking])
         self._notice(len(here) < len(ranking))
-        self.scored += self.catalogue.totals(kind)[0] if only is None else len(only)
         return [(number, value) for number, value in ranking if number in here]
 
     def _notice(self, has_vanished: bool) -> None:
@@ -105,6 +119,8 @@ class Search:
         ]
 
 
+CANDIDATES = 300
+"""The fewest candidates that a store brings which does not score as we do."""
 TRIES = 3
 """How often a search that met a change is done again."""
 

@@ -40,6 +40,8 @@ AT_ONCE = 500
 class SqliteStore:
     """One collection in one file."""
 
+    is_exact = True
+
     def __init__(self, path: Path, width: int) -> None:
         self._width = width
         self._connection = connect(path)
@@ -82,7 +84,7 @@ class SqliteStore:
         with self._reading():
             return self._matrix.nearest(vector, count, only)
 
-    def lexical(self, weights: Mapping[str, float], count: int) -> list[int]:
+    def lexical(self, weights: Mapping[str, float], count: int) -> list[tuple[int, float]]:
         """Give the best entries by BM25, exactly, for these weights."""
         with self._reading():
             present = self._lengths >= 0
@@ -95,7 +97,7 @@ class SqliteStore:
                 scores[ids] += weights[word] * counts * (K1 + 1) / (counts + norm[ids])
             scores[~present] = 0
             found = np.flatnonzero(scores)
-            return [number for number, _ in best(found, scores[found], count)]
+            return best(found, scores[found], count)
 
     def vectors(self, ids: Sequence[int]) -> dict[int, Vector]:
         """Give the vectors of those it holds."""
@@ -107,6 +109,9 @@ class SqliteStore:
         """Give every id it holds."""
         with self._lock:
             yield from [number for (number,) in self._connection.execute("SELECT id FROM length ORDER BY id")]
+
+    def drop(self) -> None:
+        """Nothing is left to do: its file goes with its generation's folder."""
 
     def close(self) -> None:
         """Let go of the file."""

@@ -1,0 +1,150 @@
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from luthier.errors import DataError
+from luthier.index.parsed import Parsed
+from luthier.index.readers import read_document
+
+DataFolder = Callable[[str], Path]
+
+
+def kinds(parsed: Parsed) -> list[str]:
+    return [block.kind for block in parsed.blocks]
+
+
+def test_a_pdf_gives_pages_tables_and_headings(data_folder: DataFolder) -> None:
+    folder = data_folder("ingest_samples")
+    parsed = read_document(folder / "sample_pdf_1.pdf")
+    assert parsed.metadata["pages"] == 4
+    table = next(block for block in parsed.blocks if block.kind == "table" and "Column 1" in block.text)
+    assert table.page == 1
+    assert "| B | 234,523.00 | The quick brown fox jumped over the lazy dog. |" in table.text
+    assert next(block.page for block in parsed.blocks if "page 3 is empty" in block.text) == 4
+    headed = read_document(folder / "sample_pdf_2.pdf")
+    assert (headed.blocks[0].kind, headed.blocks[0].text) == ("heading", "First Page")
+
+
+def test_a_word_file_gives_headings_tables_and_pages(data_folder: DataFolder) -> None:
+    parsed = read_document(data_folder("ingest_samples") / "sample_docx.docx")
+    assert {"heading", "text", "table"} <= set(kinds(parsed))
+    assert max(block.page or 0 for block in parsed.blocks) > 1
+
+
+def test_chinese_office_files_are_read(data_folder: DataFolder) -> None:
+    folder = data_folder("ingest_samples")
+    assert "我是文字" in read_document(folder / "zh_ocr_test.pdf").text
+    assert "|" in next(
+        block.text for block in read_document(folder / "zh_ocr_test.docx").blocks if block.kind == "table"
+    )
+
+
+def test_a_workbook_has_a_table_for_each_sheet(data_folder: DataFolder) -> None:
+    parsed = read_document(data_folder("ingest_samples") / "basic_tables_two_sheets.xlsx")
+    assert kinds(parsed) == ["heading", "table", "heading", "table"]
+
+
+def test_a_page_gives_what_a_reader_sees(data_folder: DataFolder, tmp_path: Path) -> None:
+    parsed = read_document(data_folder("ingest_samples") / "what_is_haystack.html")
+    assert parsed.title == "What is Haystack? | Haystack"
+    assert "function(" not in parsed.text
+    page = tmp_path / "page.html"
+    page.write_bytes(
+        "<meta charset=gbk><body><nav>菜单</nav><h2>标题</h2><p>一<b>二</b>三<p>四<ul><li>甲<li>乙</ul>"
+        "<table><tr><th>a<th>b<tr><td>1<td>2</table></body>".encode("gbk")
+    )
+    assert [(block.kind, block.text) for block in read_document(page).blocks] == [
+        ("heading", "标题"),
+        ("text", "一二三"),
+        ("text", "四"),
+        ("list", "- 甲\n- 乙"),
+        ("table", "| a | b |\n| 1 | 2 |"),
+    ]
+
+
+def test_rows_are_pieces_of_knowledge_with_their_columns(tmp_path: Path) -> None:
+    table = tmp_path / "faq.csv"
+    table.write_bytes('问题;答案\n保修多久？;两年\n"电池; 保修?";不保修\n'.encode("gb18030"))
+    blocks = read_document(table).blocks
+    assert [block.text for block in blocks] == ["问题: 保修多久？\n答案: 两年", "问题: 电池; 保修?\n答案: 不保修"]
+    assert blocks[1].metadata == {"问题": "电池; 保修?", "答案": "不保修", "row": 2}
+    lines = tmp_path / "faq.jsonl"
+    lines.write_text(json.dumps({"q": "why", "meta": {"tag": 3}, "none": None}) + "\n\n", encoding="utf-8")
+    assert read_document(lines).blocks[0].text == "q: why\nmeta.tag: 3"
+
+
+def test_markdown_keeps_tables_and_code_whole(tmp_path: Path) -> None:
+    note = tmp_path / "note.md"
+    note.write_text("# T\n\npara\n\n```py\n# no heading\n```\n\n| a | b |\n| - | - |\n| 1 | 2 |\n\n## U\n- x\n- y\n")
+    parsed = read_document(note)
+    assert kinds(parsed) == ["heading", "text", "code", "table", "heading", "list"]
+    assert parsed.title == "T"
+
+
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "utf-16", "gb18030", "big5", "shift_jis", "euc_kr", "cp1252"]
+)
+def test_text_is_read_in_its_encoding(tmp_path: Path, encoding: str) -> None:
+    texts = {
+        "big5": "這是一個測試文件，用來檢查編碼是否正確。我們希望能夠讀取繁體中文。",
+        "shift_jis": "これは文字コードを調べるための文書です。日本語が正しく読めますか。",
+        "euc_kr": "이것은 인코딩을 확인하기 위한 문서입니다. 한국어를 바르게 읽을 수 있습니까.",
+        "cp1252": "Le café était fermé à midi, hélas; déjà vu, naïve façade, où êtes-vous allés?",
+    }
+    text = texts.get(encoding, "这是一个测试文件，用来检查编码是否正确。我们希望能够读取简体中文。")
+    path = tmp_path / "text.txt"
+    path.write_bytes(text.encode(encoding))
+    assert read_document(path).text == text
+
+
+def bomb(path: Path) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("word/document.xml", b"0" * 50_000_000)
+
+
+BAD = {
+    "binary.txt": (bytes(range(256)) * 50, "the file is no text", "give text"),
+    "empty.txt": (b" \n", "holds no text", "leave it out"),
+    "broken.pdf": (b"%PDF-1.7\nnothing of the kind", "the PDF is broken", "save it anew"),
+    "empty.pdf": (b"", "the PDF is broken", "save it anew"),
+    "broken.docx": (b"PK\x03\x04 torn", "the file is broken", "save it as DOCX"),
+    "locked.xlsx": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 512, "is encrypted", "without a password"),
+    "half.jsonl": (b'{"a": 1}\n{"a": \n', "this is no JSON", "mend the line"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_file_that_cannot_be_read_says_why(tmp_path: Path, name: str) -> None:
+    data, says, mend = BAD[name]
+    path = tmp_path / name
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=says) as caught:
+        read_document(path)
+    assert mend in caught.value.mend
+    assert name in caught.value.where
+
+
+def test_a_zip_bomb_is_not_unpacked(tmp_path: Path) -> None:
+    bomb(tmp_path / "bomb.docx")
+    with pytest.raises(DataError, match="as a zip bomb does") as caught:
+        read_document(tmp_path / "bomb.docx")
+    assert "bomb.docx" in caught.value.where
+
+
+def test_a_scanned_pdf_names_the_tool(data_folder: DataFolder) -> None:
+    with pytest.raises(DataError, match="holds no text: its 1 page is a picture") as caught:
+        read_document(data_folder("ingest_samples") / "non_text_searchable.pdf")
+    assert "luthier setup ocrmypdf" in caught.value.mend
+    assert caught.value.where.endswith("page 1")
+
+
+def test_a_file_of_a_gigabyte_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "huge.txt"
+    with path.open("wb") as file:
+        file.truncate(1_000_000_000)
+    with pytest.raises(DataError, match="1,000,000,000 bytes") as caught:
+        read_document(path)
+    assert caught.value.mend == "split it"
