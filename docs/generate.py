@@ -23,6 +23,8 @@ from luthier.answer.queries import WAYS
 from luthier.answer.synthesis import SYNTHESES
 from luthier.cli.fields import fields
 from luthier.cli.main import EXIT_STATUS, WORDS, luthier
+from luthier.engine.capability import ENGINES
+from luthier.engine.ports import Sampling
 from luthier.errors import LuthierError
 from luthier.evaluate.shipped import find_task, shipped_tasks
 from luthier.fetch.sources import SOURCES
@@ -190,6 +192,35 @@ def kinds() -> str:
     return table(("kind", "what it is", "engine", "needs"), lines)
 
 
+def engines() -> str:
+    """Give the table of engines: what each runs, on what, with which adapters."""
+    lines = (
+        (
+            f"`{name}`",
+            f"{row.about}; {row.runs}",
+            ", ".join(row.devices),
+            row.architectures,
+            ", ".join(row.weights),
+            row.adapters,
+            row.at_once,
+            row.needs or "nothing more",
+        )
+        for name, row in ENGINES.items()
+    )
+    heads = ("engine", "what it is", "devices", "architectures", "weights", "adapters", "at the same time", "needs")
+    return table(heads, lines)
+
+
+def engine_wishes() -> str:
+    """Give which wishes of a request each engine heeds."""
+    heeded = {name: row.heeds() for name, row in ENGINES.items()}
+    lines = (
+        (f"`{wish.name}`", *("yes" if wish.name in heeds else "" for heeds in heeded.values()))
+        for wish in parts(Sampling)
+    )
+    return table(("wish", *heeded), lines)
+
+
 def queries() -> str:
     """Give the table of what may be searched for."""
     lines = ((f"`{name}`", way.about, "yes" if way.needs_generator else "") for name, way in WAYS.items())
@@ -217,6 +248,8 @@ def kinds_that_hold(bound: str) -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
+    "engines": engines,
+    "engine-wishes": engine_wishes,
     **{f"settings-{name}": lambda name=name: settings(name) for name in SPECS},  # type: ignore[misc]
     "metrics": metrics,
     "tasks": tasks,
