@@ -21,14 +21,14 @@ def beat() -> None:
         time.sleep(0.2)
 
 
-def answer(order: dict[str, Any], slow: float) -> None:
+def answer(order: dict[str, Any], slow: float, same: bool) -> None:
     text = order["prompt"]
     if text == "refuse":
         say({"refused": [order["ask"], "it is too long", "the prompt", "shorten it"]})
         return
     for place in range(3):
         time.sleep(slow)
-        word = f"{os.getpid()} "
+        word = "the same " if same else f"{os.getpid()} "
         last = {"text": word * 3, "token_ids": [1, 2, 3], "prompt_ids": [], "finish": "stop"}
         piece = {"text": word, "token_ids": [place], "answer": last if place == 2 else None}
         say({"steps": [[order["ask"], [piece], "stop" if place == 2 else None]]})
@@ -43,7 +43,9 @@ def main() -> None:
     for line in sys.stdin:
         order = json.loads(line)
         if "ask" in order:
-            threading.Thread(target=answer, args=(order, opening["slow"]), daemon=True).start()
+            threading.Thread(
+                target=answer, args=(order, opening["slow"], opening.get("same", False)), daemon=True
+            ).start()
 
 
 if __name__ == "__main__":

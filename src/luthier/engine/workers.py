@@ -1,8 +1,10 @@
-"""One model in several processes: requests go to the least busy one, and to another where theirs dies or is stuck."""
+"""One model in several processes: requests go to the least busy one, and on at another where theirs is lost."""
 
+import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -14,8 +16,7 @@ from luthier.event import Progress, Tell, hush
 
 MODULE = "luthier.recipe.worker"
 SILENT_SECONDS = 2.0
-"""A worker beats twice a second; one that is silent for so long gets no more requests, and loses those it has not
-begun to answer."""
+"""A worker beats twice a second; one that is silent for so long gets no more requests, and loses those it has."""
 STUCK_SECONDS = 10.0
 """One that is silent for so long is killed, and another started in its place."""
 LOOK_SECONDS = 0.05
@@ -84,9 +85,13 @@ class WorkersModel:
         return answers
 
     def stream(self, prompt: Prompt, sampling: Sampling, cancelled: Callable[[], bool]) -> Iterator[Piece]:
-        """Answer one prompt piece by piece. What dies before its first piece begins anew at another worker."""
+        """Answer one prompt piece by piece. Where its worker is lost, another says the same from where it broke off.
+
+        So that it can, an answer without a seed is given one. Raises ServeError where the other says it otherwise.
+        """
         check_takes(self, sampling)
-        order = {"prompt": plain(PROMPT, prompt), "sampling": plain(SAMPLING, sampling)}
+        seeded = sampling if sampling.seed is not None else replace(sampling, seed=secrets.randbits(31))
+        order = {"prompt": plain(PROMPT, prompt), "sampling": plain(SAMPLING, seeded)}
         return self._pieces(order, cancelled)
 
     @property
@@ -99,21 +104,24 @@ class WorkersModel:
         return last.answer
 
     def _pieces(self, order: Mapping[str, Any], cancelled: Callable[[], bool]) -> Iterator[Piece]:
-        tried: set[int] = set()
+        tried: list[int] = []
+        said: list[Piece] = []
         while not cancelled():
             worker = self._least_busy(tried)
-            tried.add(id(worker))
-            has_begun = False
+            tried.append(id(worker))
             try:
-                for piece in self._ask(worker, order, cancelled):
-                    has_begun = True
+                for place, piece in enumerate(self._ask(worker, order, cancelled)):
+                    if place < len(said):
+                        _check_same(said[place], piece, worker)
+                        continue
+                    said.append(piece)
                     yield piece
                 return
             except ServeError:
-                if has_begun or len(tried) > len(self._workers):
+                if len(tried) > len(self._workers):
                     raise
 
-    def _least_busy(self, tried: set[int]) -> Supervised:
+    def _least_busy(self, tried: Sequence[int]) -> Supervised:
         with self._choosing:
             fresh = [worker for worker in self._workers if id(worker) not in tried] or self._workers
             able = [worker for worker in fresh if not worker.ailing() and not _silence(worker)]
@@ -122,24 +130,29 @@ class WorkersModel:
     def _ask(self, worker: Supervised, order: Mapping[str, Any], cancelled: Callable[[], bool]) -> Iterator[Piece]:
         box: Box = SimpleQueue()
         number = worker.ask(order, box)
-        has_begun = False
         try:
             while not cancelled():
                 try:
                     step = box.get(timeout=LOOK_SECONDS)
                 except Empty:
-                    if not has_begun and (why := _silence(worker)):
+                    if why := _silence(worker):
                         raise ServeError(why, where=worker.name, mend="ask again") from None
                     continue
                 if isinstance(step, Exception):
                     raise step
                 for said in step.ids:
-                    has_begun = True
                     yield PIECE.validate_python(said)
                 if step.finish:
                     return
         finally:
             worker.cancel(number)
+
+
+def _check_same(said: Piece, again: Piece, worker: Supervised) -> None:
+    if (said.text, said.token_ids) != (again.text, again.token_ids):
+        raise ServeError(
+            "the worker that answered was lost, and another says it otherwise", where=worker.name, mend="ask again"
+        )
 
 
 def _silence(worker: Supervised) -> str:
