@@ -13,7 +13,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-import xllamacpp  # type: ignore[import-not-found]
+import xllamacpp
 
 THREADS = 2
 
