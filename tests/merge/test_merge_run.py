@@ -72,7 +72,7 @@ def test_the_merged_folder_is_a_model_like_its_base(merged: Artifact, tiny_model
     assert merged.card.figures["licence"] == tiny_model.card.figures["licence"]
 
 
-@pytest.mark.slow
+@pytest.mark.journey
 def test_of_a_qlora_both_candidates_are_measured_and_the_nearer_is_kept(
     tiny_model: Artifact, tiny_store: Store, told: list[Any]
 ) -> None:

@@ -28,7 +28,7 @@ def load_causal(
     quantize: str = "none",
     places: Mapping[str, str] | None = None,
 ) -> Any:
-    """Load a causal language model, in evaluation mode; `quantize` (a row of `FOR_ANSWERING`) narrows its weights,
+    """Load a causal language model, in evaluation mode; `quantize` (a row of `quantized.KINDS`) narrows its weights,
     `places` (as `device_map.place_layers` gives them) spreads them.
 
     `dtype` is one of `DTYPES`, `device` what torch calls it (`cpu`, `cuda`, `cuda:1`, `mps`), `attention` the name of

@@ -19,8 +19,6 @@ class Kind:
     weight_bytes: float
     """Bytes of one weight of a linear layer, its scales included."""
     about: str
-    method: str = "bitsandbytes"
-    """What transformers calls it: a row of PACKAGES."""
 
 
 def _nf4(dtype: Any) -> Any:
@@ -40,33 +38,18 @@ def _int8(dtype: Any) -> Any:
     return BitsAndBytesConfig(load_in_8bit=True)
 
 
-def _torchao_int8(dtype: Any) -> Any:
-    from torchao.quantization import Int8WeightOnlyConfig
-    from transformers import TorchAoConfig
-
-    return TorchAoConfig(Int8WeightOnlyConfig())
-
-
 KINDS: dict[str, Kind] = {
     # 4 bits, an 8-bit scale for each 64 weights, a float for each 256 of these (arXiv:2305.14314, section 3)
     "nf4": Kind(_nf4, 0.5 + 1 / 64 + 4 / (64 * 256), "4-bit NormalFloat with doubly quantised scales: QLoRA"),
     "int8": Kind(_int8, 1.0, "8-bit integers, outlier columns apart (arXiv:2208.07339)"),
-}
-"""Those that adapters can be trained on."""
-FOR_ANSWERING: dict[str, Kind] = {
-    **KINDS,
-    "torchao-int8": Kind(_torchao_int8, 1.0, "8-bit integers with a scale for each output", method="torchao"),
 }
 PACKAGES = {
     "bitsandbytes": "bitsandbytes",
     "gptq": "gptqmodel",
     "awq": "gptqmodel",
     "compressed-tensors": "compressed_tensors",
-    "torchao": "torchao",
 }
 """What a base that comes quantised needs to be opened: its quant_method -> the package."""
-EXTRAS = {"bitsandbytes": "quantize", "torchao": "torchao"}
-"""Those that come with an extra of ours."""
 DEVICES = {"gptq": ("cuda",), "awq": ("cuda",)}
 """Where a kernel exists that gives gradients; others work anywhere."""
 
@@ -90,11 +73,10 @@ def quantization(folder: Path, quantize: str, dtype: str, device: str) -> dict[s
         return {"device_map": {"": device}}
     if quantize == "none":
         return {}
-    kind = FOR_ANSWERING[quantize]
-    _check_able(kind.method, device, folder)
+    _check_able("bitsandbytes", device, folder)
     import torch
 
-    return {"quantization_config": kind.config(getattr(torch, dtype)), "device_map": {"": device}}
+    return {"quantization_config": KINDS[quantize].config(getattr(torch, dtype)), "device_map": {"": device}}
 
 
 def _check_able(method: str, device: str, folder: Path) -> None:
@@ -103,9 +85,7 @@ def _check_able(method: str, device: str, folder: Path) -> None:
         raise ToolError(
             f"weights quantised by {method} need the package {package}, which is not installed",
             where=str(folder),
-            mend="pip install 'luthier[quantize]'"
-            if method in ("bitsandbytes", "torchao")
-            else f"pip install {package}",
+            mend="pip install 'luthier[quantize]'" if method == "bitsandbytes" else f"pip install {package}",
         )
     able = DEVICES.get(method)
     if able is not None and device.partition(":")[0] not in able:

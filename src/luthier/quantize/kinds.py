@@ -109,14 +109,6 @@ KINDS: dict[str, Kind] = {
         extra="quantize",
         **_TORCH,
     ),
-    "torchao-int8": Kind(
-        "8-bit weights with a scale for each output (torchao)",
-        holds="8 bits",
-        options={"form": "torchao-int8"},
-        packages=("torchao",),
-        extra="torchao",
-        **_TORCH,
-    ),
     "gguf-f16": Kind("llama.cpp and Ollama, half precision", holds="half", options={"form": "f16"}, **_GGUF),
     "gguf-q8_0": Kind(
         "llama.cpp and Ollama, 8 bits", holds="8 bits", better="gguf-f16", options={"form": "q8_0"}, **_GGUF

@@ -13,7 +13,7 @@ from luthier.quantize.kinds import Source
 
 
 def make_narrow(source: Source, out: Path, work: Path, tell: Tell, *, form: str) -> Mapping[str, Any]:
-    """Write the folder with weights as a row of `model.quantized.FOR_ANSWERING` has them. Gives figures.
+    """Write the folder with weights as a row of `model.quantized.KINDS` has them. Gives figures.
 
     Raises ModelError for a model whose weights are narrow already.
     """
@@ -34,6 +34,6 @@ def make_narrow(source: Source, out: Path, work: Path, tell: Tell, *, form: str)
         raise ModelError(
             f"weights of the kind {form} cannot be written: {error}",
             where=str(source.folder),
-            mend="update bitsandbytes, torchao and transformers together",
+            mend="update bitsandbytes and transformers together",
         ) from error
     return {"dtype": dtype.value}
