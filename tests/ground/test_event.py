@@ -19,6 +19,7 @@ ONE_OF_EACH: list[Event] = [
     event.Counted("rows", {"kept": 3, "dropped, because": 1}),
     event.Compared("", "rouge_l", 0.1, 0.2, 0.1, 0.05, 0.15, 100),
     event.Estimated("heldout", "exact_match", 0.5, 0.4, 0.6, 30),
+    event.Called("clock", '{"zone": "UTC"}', "done", "12:00", 0.5),
     event.Judged("rouge_l.after >= 0.3", "0.31", True),
     event.Warned("odd", "look"),
     event.Said("中文 \n and a line"),

@@ -13,7 +13,7 @@ from luthier.artifact.packs import read_packs
 from luthier.artifact.store import Artifact, Store
 from luthier.artifact.tokens import has_tokens, read_tokens
 from luthier.errors import DataError, KindError, SpecError
-from luthier.evaluate.choose import read_rows
+from luthier.evaluate.choose import read_prepared
 from luthier.event import hush
 from luthier.model.template import Template, open_template
 from luthier.prepare.run import prepare
@@ -115,7 +115,7 @@ def test_tune_says_that_it_cannot_learn_from_them(rows: list[Any], store: Store,
 def test_evaluate_says_that_they_cannot_be_asked(rows: list[Any], store: Store, tiny_model: Artifact) -> None:
     made = prepare(PrepareSpec(source=write("a.jsonl", rows), split=TRAIN), tiny_model, None, store, hush)
     with pytest.raises(DataError) as caught:
-        read_rows(made.folder, "train")
+        read_prepared(made.folder, "train")
     assert "only chats can be asked" in caught.value.what
     assert caught.value.where == f"{made.folder / 'train.jsonl'}:1 (from a.jsonl:1)"
     assert caught.value.mend.startswith("prepare ")
