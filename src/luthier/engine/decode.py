@@ -17,6 +17,7 @@ from luthier.engine.draw import Draw, pick
 from luthier.engine.logits import adjust, likely, without
 from luthier.engine.ports import Answer, Finish, Likely
 from luthier.engine.speaker import Speaker
+from luthier.model.cache_word import cache_word
 
 
 @dataclass
@@ -113,6 +114,7 @@ class _Batch:
         self.model = model
         self.device = model.device
         self.takes = set(inspect.signature(_inner(model).forward).parameters)
+        self.cache_word = cache_word(model)
         self.cache: Any = None
         width = max(len(prompt) for prompt in prompts)
         self.ids_BT = self._tensor([[0] * (width - len(prompt)) + list(prompt) for prompt in prompts])
@@ -130,11 +132,11 @@ class _Batch:
         done = self.model(
             input_ids=self.ids_BT,
             attention_mask=self.mask_BT if self.is_padded else None,
-            past_key_values=self.cache,
             use_cache=True,
+            **{self.cache_word: self.cache},
             **{name: value for name, value in asked.items() if name in self.takes},
         )
-        self.cache = done.past_key_values
+        self.cache = done[self.cache_word]
         logits_BV: Tensor = done.logits[:, -1]
         return logits_BV
 

@@ -15,6 +15,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
 from luthier.errors import ModelError
+from luthier.model.cache_word import cache_word
 from luthier.model.load import load_causal
 
 ATTENTION = "luthier_traced"
@@ -50,6 +51,7 @@ class _Step(nn.Module):
     def __init__(self, causal: Any) -> None:
         super().__init__()
         self.causal = causal
+        self.cache_word = cache_word(causal)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, position_ids: Tensor, *past: Tensor) -> Any:
         before, new = past[0].shape[2], input_ids.shape[1]
@@ -60,8 +62,8 @@ class _Step(nn.Module):
             input_ids=input_ids,
             attention_mask=may_see,
             position_ids=position_ids,
-            past_key_values=cache,
             use_cache=True,
+            **{self.cache_word: cache},
         )
         return (found.logits, *cache.present)
 
