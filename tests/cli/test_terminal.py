@@ -50,6 +50,12 @@ def test_what_is_said_of_an_artifact_stands_below_its_name() -> None:
     assert text.splitlines() == ["prepare examples-1", "  packed", "  made a/folder in 1.2 s", "bye"]
 
 
+def test_what_a_look_at_the_dev_rows_gave_stands_beside_their_loss() -> None:
+    looked = replace(STEP, dev_loss=1.5, figures={"accuracy": 0.75}, tasks={"law": 2.0})
+    assert "  dev loss 1.5000  accuracy 0.7500  loss of law 2.0000  " in shown(looked)
+    assert "accuracy" not in shown(replace(STEP, figures={"accuracy": 0.75}))
+
+
 def test_a_unit_that_the_work_is_named_for_is_said_once() -> None:
     assert shown(event.Progress("rows", 3, 9, "rows")) == "  rows 3/9\n"
 

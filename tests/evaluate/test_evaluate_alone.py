@@ -54,7 +54,7 @@ def test_one_model_alone_is_measured_with_an_interval(store: Store, sums: Path, 
     made = alone(found, EvaluateSpec(task=str(sums / "task.yaml"), alone=True, bootstrap=500), told)
     figures = table(made)["exact_match"]
     assert figures["value"] == pytest.approx(29 / 30)
-    assert 0.8 < figures["low"] < 29 / 30 <= figures["high"] <= 1
+    assert 0.7 < figures["low"] < 29 / 30 <= figures["high"] <= 1
     [event] = [event for event in told if isinstance(event, Estimated)]
     assert (event.metric, event.rows, event.value) == ("exact_match", 30, figures["value"])
     assert found.opened == [found.tuned.id]

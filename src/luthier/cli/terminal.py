@@ -58,7 +58,13 @@ class Terminal:
         """Show a step: in the live bar, or where there is no terminal as a line now and then."""
         figures = f"loss {told.loss:.4f}  grad {told.grad_norm:.3f}  lr {told.rate:.2e}  epoch {told.epoch:.2f}"
         speed = f"{told.tokens_per_second:,.0f} tokens/s"
-        dev = f"  [cyan]dev loss {told.dev_loss:.4f}[/]" if told.dev_loss is not None else ""
+        looked = {
+            "dev loss": told.dev_loss,
+            **told.figures,
+            **{f"loss of {tag}": loss for tag, loss in told.tasks.items()},
+        }
+        shown = "  ".join(f"{escape(name)} {value:.4f}" for name, value in looked.items() if value is not None)
+        dev = f"  [cyan]{shown}[/]" if told.dev_loss is not None else ""
         if dev or (not self.console.is_terminal and self._due("step", told.step, told.steps)):
             left = f"{told.seconds_left:.0f} s left"
             self.line(f"  step {told.step}/{told.steps}  {figures}{dev}  {speed}  {left}")

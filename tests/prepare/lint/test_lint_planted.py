@@ -25,8 +25,6 @@ Lint = Callable[..., dict[str, Any]]
 WORDS = sorted(dict(Counter(re.findall(r"\b[a-z]{4,9}\b", " ".join(topics.values()))).most_common(600)))
 """Common English words, which lie on every machine: in the interpreter's own help."""
 ZH = "鹦鹉学舌并不等于理解语言模型也是如此我们需要更多的数据和更好的方法来训练它"
-FOUND: set[str] = set()
-"""Numbers that the tests below have planted and found."""
 
 
 def sentence(chance: random.Random, count: int) -> str:
@@ -71,7 +69,6 @@ def assert_found(report: Mapping[str, Any], planted: Mapping[str, int]) -> None:
         if finding["unit"] == "rows":
             assert 1 <= len(finding["examples"]) <= 3
             assert all(re.match(r".*rows\.jsonl:\d+", place["where"]) for place in finding["examples"])
-    FOUND.update(planted)
 
 
 ALL_TRAIN = ("split.train=1", "split.dev=0", "split.test=0")
@@ -257,8 +254,7 @@ def test_a_split_that_holds_hardly_anything_is_found(lint: Lint) -> None:
     assert_found(report, {"D401": 1})
 
 
-def test_every_finding_was_planted_and_found_above() -> None:
+def test_every_finding_is_planted_above() -> None:
     """D199 stands for reasons that no room gives yet; the table of reasons has a test of its own."""
-    if len(FOUND) < 5:
-        pytest.skip("run the whole file: what is compared here is what the tests above have found")
-    assert set(FINDINGS) - {"D199"} == FOUND
+    planted = set(re.findall(r'"(D\d{3})": ?[1-9]', Path(__file__).read_text(encoding="utf-8")))
+    assert set(FINDINGS) - {"D199"} == planted
