@@ -88,29 +88,29 @@ def chunks(text: str) -> Iterator[dict[str, Any]]:
 
 def test_the_server_feeds_what_is_trained_on_and_what_apply_chat_template_gives(local: LocalModel) -> None:
     tokenizer = AutoTokenizer.from_pretrained(local.template.folder)
-    client = TestClient(build_app(ServeSpec(), [local]))
     states = parity(local.template).probes
     same = [name for name, state in states.items() if state == "same"]
     assert len(same) >= FEWEST_SAME
     assert "different" not in states.values()
-    for name in same:
-        probe = PROBES[name]
-        tools = [dict(tool) for tool in probe.tools]
-        wanted = tokenizer.apply_chat_template(
-            plain(probe.messages[:-1]), tools=tools or None, add_generation_prompt=True, return_dict=False
-        )
-        trained = local.template.render(probe.messages, "last", tools=probe.tools)
-        body = {"model": "m", "messages": asked(probe.messages[:-1]), "max_tokens": 3, "temperature": 0}
-        body |= {"return_token_ids": True} | ({"tools": tools} if tools else {})
-        whole = client.post("/v1/chat/completions", json=body).json()
-        assert whole["prompt_token_ids"] == wanted == trained.ids[: len(wanted)].tolist(), name
-        assert trained.mask.tolist().index(True) == len(wanted)
-        first, *rest = chunks(client.post("/v1/chat/completions", json=body | {"stream": True}).text)
-        assert first["prompt_token_ids"] == wanted
-        assert not any("prompt_token_ids" in chunk for chunk in rest)
-        streamed = [token for chunk in rest for token in chunk["choices"][0]["token_ids"]]
-        assert streamed == whole["choices"][0]["token_ids"]
-        assert 1 <= len(streamed) <= 3
+    with TestClient(build_app(ServeSpec(), [local])) as client:  # one event loop, as a server has
+        for name in same:
+            probe = PROBES[name]
+            tools = [dict(tool) for tool in probe.tools]
+            wanted = tokenizer.apply_chat_template(
+                plain(probe.messages[:-1]), tools=tools or None, add_generation_prompt=True, return_dict=False
+            )
+            trained = local.template.render(probe.messages, "last", tools=probe.tools)
+            body = {"model": "m", "messages": asked(probe.messages[:-1]), "max_tokens": 3, "temperature": 0}
+            body |= {"return_token_ids": True} | ({"tools": tools} if tools else {})
+            whole = client.post("/v1/chat/completions", json=body).json()
+            assert whole["prompt_token_ids"] == wanted == trained.ids[: len(wanted)].tolist(), name
+            assert trained.mask.tolist().index(True) == len(wanted)
+            first, *rest = chunks(client.post("/v1/chat/completions", json=body | {"stream": True}).text)
+            assert first["prompt_token_ids"] == wanted
+            assert not any("prompt_token_ids" in chunk for chunk in rest)
+            streamed = [token for chunk in rest for token in chunk["choices"][0]["token_ids"]]
+            assert streamed == whole["choices"][0]["token_ids"]
+            assert 1 <= len(streamed) <= 3
 
 
 def test_tools_a_template_has_no_place_for_are_written_by_the_server_never_left_out(tiny_model: Artifact) -> None:
