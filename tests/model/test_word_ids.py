@@ -80,7 +80,13 @@ PIECES = st.sampled_from(
         "'ſ",
     ]
 )
-TEXTS = st.lists(PIECES | st.text(string.printable, max_size=6), max_size=12).map("".join)
+LATIN = "éßøŷ’“”—…·€ºª"
+REFUSED = "²½\u00a0\u2003\u3000\u0301٣你"
+"""Digits, blanks and marks that other characters join: texts with them are left to the tokenizer."""
+MIXED = st.text(string.ascii_letters + " \t\n\r.,!'019" + LATIN, max_size=8) | st.text(
+    LATIN + REFUSED + " a1\n", max_size=4
+)
+TEXTS = st.lists(PIECES | st.text(string.printable, max_size=6) | MIXED, max_size=12).map("".join)
 
 
 def test_every_way_that_is_listed_is_tested() -> None:
@@ -109,9 +115,18 @@ def test_long_random_texts_are_cut_alike(name: str) -> None:
     draw = random.Random(3)
     alphabet = string.printable + " " * 30 + "aeiou" * 6 + "\n" * 4 + "019" * 3 + "'" * 3
     texts = ["".join(draw.choices(alphabet, k=2_000)) for _ in range(30)]
+    texts += ["".join(draw.choices(alphabet + LATIN * 3, k=2_000)) for _ in range(60)]
     words = opened(tokenizer(name))
     assert words is not None
     assert words.ids(texts) == plain(tokenizer(name), texts)
+
+
+@pytest.mark.parametrize("name", CUTS)
+def test_only_what_words_end_at_decides_how_a_text_is_cut(name: str) -> None:
+    words = opened(tokenizer(name))
+    assert words is not None
+    assert words._cut("a ‘naïve’ text — no more") is not None
+    assert [text for text in REFUSED if words._cut(f"a {text} b") is not None] == []
 
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ added tokens must be found in its ids, one by one), the beginning is tokenised b
 import re
 from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 from luthier.model.word_ids import WordIds, open_words
@@ -98,7 +99,8 @@ class Encoder:
     def _quick(self, text: str, ids: Sequence[int], lengths: Sequence[int]) -> list[Place] | None:
         assert self._pattern is not None
         found = [(match.end(), match.group()) for match in self._pattern.finditer(text, 0, max(lengths, default=0))]
-        spots = [spot for spot, number in enumerate(ids) if number in self._numbers]
+        all_spots = (spot for spot, number in enumerate(ids) if number in self._numbers)
+        spots = list(islice(all_spots, len(found)))
         if len(spots) < len(found):
             return None
         if any(ids[spot] != self._added[name] for spot, (_, name) in zip(spots, found, strict=False)):

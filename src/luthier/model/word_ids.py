@@ -1,9 +1,10 @@
-"""Token ids of ASCII texts by words that were met before: the tokenizer's own ids, in a quarter of its time.
+"""Token ids of Latin texts by words that were met before: the tokenizer's own ids, in a quarter of its time.
 
 Byte-level BPE cuts a text at added tokens, then into words by a regular expression, and looks no further than one
 word. Cutting is most of the tokenizer's work, for it keeps count of every character's way. The expressions that are in
 use are known, and over ASCII Python's `re` has all they need; so texts are cut here, the tokenizer itself tells the
-ids of each new word, and words are remembered. Whatever is not ASCII, or cut in a way not listed, is left to it.
+ids of each new word, and words are remembered. Where letters with accents or printers' marks stand between blanks,
+all that stands there counts as one word. Other scripts, and what is cut in a way not listed, are left to it.
 
 Sources: GPT-2's encoder.py; OpenAI's tiktoken (cl100k_base), which Llama 3 and Qwen 2 follow; `Digits` of Hugging
 Face's tokenizers, which SmolLM and StarCoder put before GPT-2's expression.
@@ -30,27 +31,37 @@ CL100K_WRITTEN = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{DIGITS}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
     r"|\s+(?!\S)|\s+"
 )
+LATIN = re.compile(
+    r"[\x00-\x7f\xa1-\xb1\xb4-\xb8\xba\xbb\xbf-\u024f\u2010-\u2027\u2030-\u205e\u20a0-\u20bf]*"
+).fullmatch
+"""Characters that are no blanks, no digits, and that no normalizer joins, beside those of ASCII."""
+BESIDE = r" ?\S*[^\x00-\x7f]\S*|"
+# a blank of any kind may begin a word here, and a mark takes the ends of lines behind it
+BESIDE_CL100K = r"[^\S\r\n]?\S*[^\x00-\x7f]\S*(?:\s*[\r\n]+)?|"
 
 
-def _cl100k(digits: str) -> tuple[tuple[str, ...], str]:
-    """Give the steps, and the expression over ASCII, of those that differ in how many digits stand together."""
+def _cl100k(digits: str) -> tuple[tuple[str, ...], tuple[str, str]]:
+    """Give the steps, and the expressions, of those that differ in how many digits stand together."""
     written = CL100K_WRITTEN.replace("{DIGITS}", digits)
-    return (f"Split {written}", "ByteLevel"), CL100K.replace("{DIGITS}", digits)
+    return (f"Split {written}", "ByteLevel"), (CL100K.replace("{DIGITS}", digits), BESIDE_CL100K)
 
 
-WAYS: dict[tuple[str, ...], str] = {
-    ("ByteLevel words",): GPT2,
-    ("Digits each", "ByteLevel words"): DIGITS_GPT2,
+WAYS: dict[tuple[str, ...], tuple[str, str]] = {
+    ("ByteLevel words",): (GPT2, BESIDE),
+    ("Digits each", "ByteLevel words"): (DIGITS_GPT2, BESIDE),
     **dict([_cl100k("{1,3}"), _cl100k("")]),  # Llama 3, Qwen 2
 }
-"""The steps by which a tokenizer cuts a text into words -> the same over ASCII, in one."""
+"""How a tokenizer cuts a text into words -> the same over ASCII, in one expression, and what comes before it elsewhere:
+it takes all between two blanks where not all of that is ASCII, for words end at blanks in each way."""
 
 
 class WordIds:
     """Gives the ids of texts, and remembers those of their words."""
 
-    def __init__(self, way: str, added: dict[str, int], encode: Encode) -> None:
-        self._words = re.compile(way, re.ASCII).findall
+    def __init__(self, way: tuple[str, str], added: dict[str, int], encode: Encode) -> None:
+        ascii_words, beside = way
+        self._words = re.compile(ascii_words, re.ASCII).findall
+        self._latin_words = re.compile(beside + ascii_words, re.ASCII).findall
         longest_first = sorted(added, key=lambda content: (-len(content), content))
         pattern = "|".join(map(re.escape, longest_first))
         self._apart = re.compile(f"({pattern})").split if added else lambda text: [text]
@@ -60,7 +71,7 @@ class WordIds:
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Give the ids of each text, as the tokenizer gives them."""
-        cut = [self._cut(text) if text.isascii() else None for text in texts]
+        cut = [self._cut(text) for text in texts]
         found = [None if words is None else list(map(self._known.get, words)) for words in cut]
         new = {word: None for words, row in zip(cut, found, strict=True) for word in _missing(words, row)}
         whole = [text for text, words in zip(texts, cut, strict=True) if words is None]
@@ -78,16 +89,23 @@ class WordIds:
         self._remember(fresh)
         return made
 
-    def _cut(self, text: str) -> list[str]:
+    def _cut(self, text: str) -> list[str] | None:
+        """Give a text's words; None where they are left to the tokenizer."""
+        if text.isascii():
+            words_of = self._words
+        elif LATIN(text):
+            words_of = self._latin_words
+        else:
+            return None
         parts = self._apart(text)
         if len(parts) == 1:
-            return self._words(text)
+            return words_of(text)
         words: list[str] = []
         for number, part in enumerate(parts):
             if number % 2:
                 words.append(part)
             elif part:
-                words += self._words(part)
+                words += words_of(part)
         return words
 
     def _remember(self, fresh: dict[str, tuple[int, ...]]) -> None:
@@ -109,7 +127,7 @@ def open_words(backend: Any, encode: Encode) -> WordIds | None:
     if type(backend.model).__name__ != "BPE" or backend.model.dropout is not None or backend.pre_tokenizer is None:
         return None
     if backend.normalizer is not None and type(backend.normalizer).__name__ != "NFC":
-        return None  # NFC changes nothing in ASCII
+        return None  # NFC changes nothing in the texts that are cut here
     added = backend.get_added_tokens_decoder()
     if any(token.lstrip or token.rstrip or token.single_word or not token.content for token in added.values()):
         return None
