@@ -1,9 +1,11 @@
 """How well chunks are found, on data with judgements: words, meaning and both, with paired intervals.
 
-    python bench/retrieve_quality.py [scifact] [cmrc] [legal] [covid] [--data FOLDER] [--cache FOLDER] [--embedder NAME]
+    python bench/retrieve_quality.py [scifact] [cmrc] [legal] [covid] [--cache FOLDER] [--embedder NAME] [--seconds N]
 
 Each set is put through the knowledge base that `luthier index` fills (catalogue, store, search), a passage a chunk, but
-for covid, whose articles are cut by `luthier index` itself. `--cache` keeps vectors, which is nearly all of the time.
+for covid, whose articles are cut by `luthier index` itself. `--cache` keeps vectors, which is nearly all of the time;
+with `--seconds` it ends after so long with status 3, and goes on from there when it is called again. The last line is
+JSON.
 """
 
 import argparse
@@ -27,7 +29,7 @@ from luthier.event import Tell, hush
 from luthier.index.build import Cutter, open_generation
 from luthier.index.parsed import Block, Parsed
 from luthier.index.spec import IndexSpec
-from luthier.measure.interval import compare
+from luthier.measure.interval import Comparison, compare
 from luthier.measure.retrieval import Judgements, measure_rankings
 from luthier.retrieve.how import SearchSpec
 from luthier.retrieve.opening import KnowledgeBase
@@ -35,6 +37,12 @@ from luthier.retrieve.place import Current, flip
 from luthier.retrieve.writer import KINDS, Draft, NewDocument, Writer
 
 DATA = Path(os.environ.get("LUTHIER_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
+
+
+SLICE = 200
+"""Texts whose vectors are one file."""
+FIGURES: list[dict[str, Any]] = []
+"""All that was measured, for the last line."""
 
 
 @dataclass(frozen=True)
@@ -47,21 +55,27 @@ class Set:
 
 
 class Cached:
-    """An embedder whose vectors are kept in a folder."""
+    """An embedder whose vectors are kept in a folder, a slice of texts in a file."""
 
-    def __init__(self, inner: Embedder, folder: Path | None) -> None:
-        self._inner, self._folder = inner, folder
+    def __init__(self, inner: Embedder, folder: Path | None, seconds: float) -> None:
+        self._inner, self._folder, self._end = inner, folder, time.monotonic() + seconds
         self.name, self.width, self.most_tokens = inner.name, inner.width, inner.most_tokens
         self.count_tokens = inner.count_tokens
 
     def embed(self, texts: Sequence[str], role: Literal["query", "passage"], tell: Tell) -> npt.NDArray[np.float32]:
         """Embed what is not in the cache."""
+        slices = [self._slice(texts[begin : begin + SLICE], role, tell) for begin in range(0, len(texts), SLICE)]
+        return np.concatenate(slices) if slices else np.zeros((0, self.width), np.float32)
+
+    def _slice(self, texts: Sequence[str], role: Literal["query", "passage"], tell: Tell) -> npt.NDArray[np.float32]:
         if self._folder is None:
             return self._inner.embed(texts, role, tell)
         self._folder.mkdir(parents=True, exist_ok=True)
         key = hashlib.sha256(json.dumps([self.name, role, *texts]).encode()).hexdigest()[:24]
         path = self._folder / f"{key}.npy"
         if not path.exists():
+            if time.monotonic() > self._end:
+                raise SystemExit(3)
             np.save(path, self._inner.embed(texts, role, tell))
         vectors: npt.NDArray[np.float32] = np.load(path)
         return vectors
@@ -140,8 +154,8 @@ def judge(
     relevant: Sequence[Judgements],
     hows: dict[str, SearchSpec],
 ) -> None:
-    """Print each way's figures, and the interval of its gain over the first."""
-    first: npt.NDArray[np.float64] | None = None
+    """Print each way's figures, and the intervals of its gains over those that came first: words, and meaning."""
+    earlier: dict[str, npt.NDArray[np.float64]] = {}
     for way, how in hows.items():
         began = time.perf_counter()
         found = [base.search(question, how) for question in questions]
@@ -150,16 +164,24 @@ def judge(
         figures = measure_rankings(rankings, relevant)
         line = " ".join(f"{metric} {np.nanmean(values):.4f}" for metric, values in figures.items())
         scores = np.stack([figures["ndcg@10"], np.ones(len(found))], axis=1)
-        gain = ""
-        if first is not None:
-            groups = [str(n) for n in range(len(found))]
-            mean = lambda sums: sums[..., 0] / sums[..., 1]  # noqa: E731
-            one = compare(first, scores, mean, higher_is_better=True, groups=groups, resamples=2000, seed=0)
-            gain = f" gain {one.gain:+.4f} [{one.low:+.4f}, {one.high:+.4f}]"
-        first = scores if first is None else first
-        print(
-            f"{name:8} {way:16} {line}{gain} | {1000 * seconds:.1f} ms, {time.perf_counter() - began:.0f} s", flush=True
+        gains = {over: gain(before, scores) for over, before in earlier.items()}
+        said = "".join(
+            f" | over {over} {one.gain:+.4f} [{one.low:+.4f}, {one.high:+.4f}]" for over, one in gains.items()
         )
+        if way in ("bm25", "dense"):
+            earlier[way] = scores
+        plain = {over: [one.gain, one.low, one.high] for over, one in gains.items()}
+        means = {metric: float(np.nanmean(values)) for metric, values in figures.items()}
+        FIGURES.append({"set": name, "way": way, "questions": len(found), **means, "gains": plain})
+        taken = f"{1000 * seconds:.1f} ms, {time.perf_counter() - began:.0f} s"
+        print(f"{name:8} {way:16} {line}{said} | {taken}", flush=True)
+
+
+def gain(before: npt.NDArray[np.float64], after: npt.NDArray[np.float64]) -> Comparison:
+    """Give a gain in nDCG@10 with its interval, question by question."""
+    mean = lambda sums: sums[..., 0] / sums[..., 1]  # noqa: E731
+    groups = [str(n) for n in range(len(before))]
+    return compare(before, after, mean, higher_is_better=True, groups=groups, resamples=2000, seed=0)
 
 
 def ways(has_embedder: bool) -> dict[str, SearchSpec]:
@@ -213,6 +235,8 @@ def articles(embedder: Cached | None) -> None:
                 share = np.mean([one.scored / one.chunks for one in found])
                 scored = f"scored {share:.0%} of {found[0].chunks}"
                 print(f"covid    {way:8} {path:12} recall@10 {np.mean(right):.4f} {scored}", flush=True)
+                facts = {"set": "covid", "way": f"{way} {path}", "questions": len(asked), "scored": float(share)}
+                FIGURES.append({**facts, "recall@10": float(np.mean(right))})
         base.close()
 
 
@@ -225,13 +249,15 @@ def main() -> None:
     parser.add_argument("sets", nargs="*", default=[*SETS, "covid"])
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--embedder", default="")
+    parser.add_argument("--seconds", type=float, default=float("inf"))
     given = parser.parse_args()
-    embedder = Cached(open_embedder(given.embedder), given.cache) if given.embedder else None
+    embedder = Cached(open_embedder(given.embedder), given.cache, given.seconds) if given.embedder else None
     for name in given.sets:
         if name == "covid":
             articles(embedder)
         else:
             passages(name, SETS[name](), embedder)
+    print(json.dumps({"bench": "retrieve_quality", "embedder": embedder.name if embedder else "", "results": FIGURES}))
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ def add(store: Store, folder: Path, texts: dict[str, str]) -> Artifact:
     folder.mkdir(exist_ok=True)
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
-    return index(IndexSpec(source=str(folder), name="facts", embedder="none"), store, hush)
+    return index(IndexSpec(source=str(folder), name="facts", embedder="none"), None, store, hush)
 
 
 @pytest.fixture

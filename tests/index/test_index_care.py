@@ -31,7 +31,7 @@ from luthier.index.run import index
 from luthier.index.spec import IndexSpec
 build.open_embedder = lambda name, tell: WordEmbedder()
 build.CHUNKS_AT_ONCE = 8
-index(IndexSpec(source=sys.argv[1], embedder="words"), Store(sys.argv[2]), hush)
+index(IndexSpec(source=sys.argv[1], embedder="words"), None, Store(sys.argv[2]), hush)
 """
 
 
@@ -44,7 +44,7 @@ def documents(folder: Path, count: int) -> Path:
 
 @pytest.fixture
 def base(store: Store, tmp_path: Path) -> Path:
-    index(IndexSpec(source=str(documents(tmp_path / "docs", 12)), embedder="none"), store, hush)
+    index(IndexSpec(source=str(documents(tmp_path / "docs", 12)), embedder="none"), None, store, hush)
     return store.root / "knowledge" / "knowledge"
 
 

@@ -39,7 +39,7 @@ def opened(store: Store, embedder: WordEmbedder) -> KnowledgeBase:
 
 
 def test_a_chunk_that_is_found_can_be_checked_by_its_span(store: Store, folder: Path, embedder: WordEmbedder) -> None:
-    made = index(spec_of(folder), store, hush)
+    made = index(spec_of(folder), None, store, hush)
     base = open_index(made.folder, embedder)
     for way in ("bm25", "dense", "hybrid"):
         found = base.search("what do cats eat", SearchSpec(way=way, top=1))
@@ -51,7 +51,7 @@ def test_a_chunk_that_is_found_can_be_checked_by_its_span(store: Store, folder: 
 
 
 def test_chinese_in_gb18030_is_found_in_chinese(store: Store, folder: Path, embedder: WordEmbedder) -> None:
-    index(spec_of(folder), store, hush)
+    index(spec_of(folder), None, store, hush)
     hit = opened(store, embedder).search("书面租赁合同", SearchSpec(way="bm25", top=1)).hits[0]
     assert "租赁合同应当采用书面形式" in hit.chunk.text
 
@@ -59,28 +59,28 @@ def test_chinese_in_gb18030_is_found_in_chinese(store: Store, folder: Path, embe
 def test_what_did_not_change_is_not_embedded_again(
     store: Store, folder: Path, embedder: WordEmbedder, told: list[object]
 ) -> None:
-    first = index(spec_of(folder), store, hush)
+    first = index(spec_of(folder), None, store, hush)
     embedder.embedded.clear()
-    assert index(spec_of(folder), store, hush).id == first.id
+    assert index(spec_of(folder), None, store, hush).id == first.id
     assert embedder.embedded == []
     (folder / "dogs.txt").write_text("Dogs bark at night.\n\nDogs eat meat.\n")
     (folder / "cats.md").unlink()
-    second = index(spec_of(folder, cut=CutSpec(tokens=16)), store, hush)
+    second = index(spec_of(folder, cut=CutSpec(tokens=16)), None, store, hush)
     embedder.embedded.clear()
     longer = "Dogs bark at night and at noon, all day long, whoever comes by."
     (folder / "dogs.txt").write_text(f"{longer}\n\nDogs eat meat.\n")
-    third = index(spec_of(folder, cut=CutSpec(tokens=16)), store, told.append)
+    third = index(spec_of(folder, cut=CutSpec(tokens=16)), None, store, told.append)
     assert len({first.id, second.id, third.id}) == 3
     assert Counted("documents", {"changed": 1, "unchanged": 1}) in told
     assert not any("离婚" in text for text in embedder.embedded)
 
 
 def test_a_file_that_left_its_folder_is_never_found_again(store: Store, folder: Path, embedder: WordEmbedder) -> None:
-    index(spec_of(folder), store, hush)
+    index(spec_of(folder), None, store, hush)
     reader = opened(store, embedder)
     assert reader.search("cats purr").hits[0].chunk.document.endswith("cats.md")
     (folder / "cats.md").unlink()
-    index(spec_of(folder), store, hush)
+    index(spec_of(folder), None, store, hush)
     for way in ("bm25", "dense", "hybrid"):
         for path in ("plain", "two_step"):
             found = reader.search("cats purr", SearchSpec(way=way, path=path, top=50))
@@ -91,22 +91,22 @@ def test_a_file_that_left_its_folder_is_never_found_again(store: Store, folder: 
 def test_the_same_order_brings_back_what_was_deleted_in_between(
     store: Store, folder: Path, embedder: WordEmbedder
 ) -> None:
-    made = index(spec_of(folder), store, hush)
+    made = index(spec_of(folder), None, store, hush)
     text = (folder / "cats.md").read_text()
     (folder / "cats.md").unlink()
-    index(spec_of(folder), store, hush)
+    index(spec_of(folder), None, store, hush)
     (folder / "cats.md").write_text(text)
-    assert index(spec_of(folder), store, hush).id == made.id
+    assert index(spec_of(folder), None, store, hush).id == made.id
     assert opened(store, embedder).search("cats purr").hits[0].chunk.document.endswith("cats.md")
 
 
 def test_other_settings_make_a_new_generation_and_readers_follow(
     store: Store, folder: Path, embedder: WordEmbedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    index(spec_of(folder), store, hush)
+    index(spec_of(folder), None, store, hush)
     wide = WordEmbedder(width=64, name="wide")
     monkeypatch.setattr(build, "open_embedder", lambda name, tell: wide)
-    index(IndexSpec(source=str(folder / "dogs.txt"), embedder="wide"), store, hush)
+    index(IndexSpec(source=str(folder / "dogs.txt"), embedder="wide"), None, store, hush)
     base = opened(store, wide)
     assert len(base.labels()) == 3
     assert base.search("cats purr", SearchSpec(way="dense")).hits[0].chunk.document.endswith("cats.md")
@@ -116,7 +116,7 @@ def test_other_settings_make_a_new_generation_and_readers_follow(
 
 
 def test_filters_keep_what_they_say(store: Store, folder: Path, embedder: WordEmbedder) -> None:
-    index(spec_of(folder, metadata={"year": 2024}), store, hush)
+    index(spec_of(folder, metadata={"year": 2024}), None, store, hush)
     base = opened(store, embedder)
 
     def find(where: dict[str, object]) -> set[str]:
@@ -143,12 +143,12 @@ def test_a_source_without_documents_is_refused(store: Store, folder: Path, sourc
     (folder / "empty").mkdir()
     (folder / "photo.jpeg").write_bytes(b"x")
     with pytest.raises(DataError, match=says) as caught:
-        index(IndexSpec(source=str(folder / source)), store, hush)
+        index(IndexSpec(source=str(folder / source)), None, store, hush)
     assert mend in caught.value.mend
     assert source.strip("*") in caught.value.where
 
 
 def test_without_sources_nothing_is_made(store: Store) -> None:
     with pytest.raises(SpecError, match="no source") as caught:
-        index(IndexSpec(), store, hush)
+        index(IndexSpec(), None, store, hush)
     assert caught.value.where == "key source"

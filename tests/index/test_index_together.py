@@ -23,7 +23,7 @@ def together(store: Store, folder: Path, seconds: float) -> tuple[int, int]:
     spec = IndexSpec(source=str(folder), embedder="none")
     for n in range(20):
         (folder / f"d{n:02}.txt").write_text(f"everywhere number{n}")
-    index(spec, store, hush)
+    index(spec, None, store, hush)
     gone_at: dict[str, float] = {}
     errors: list[BaseException] = []
     searches, changes = [0] * READERS, 0
@@ -50,7 +50,7 @@ def together(store: Store, folder: Path, seconds: float) -> tuple[int, int]:
         delete_documents(store.root, "knowledge", [label], hush)
         gone_at[label] = time.monotonic()  # a label never comes again, so a stale hit can be told
         Path(label).rename(folder / f"e{changes:04}.txt")
-        index(spec, store, hush)
+        index(spec, None, store, hush)
         changes += 1
     for thread in threads:
         thread.join()

@@ -8,13 +8,14 @@ from typing import Any
 
 from luthier.answer.confidence import calibrate
 from luthier.answer.knowledge import KnowledgeModel
-from luthier.answer.opening import is_url, open_answers, open_remote
-from luthier.answer.questions import Asked, is_file, read_questions
+from luthier.answer.opening import open_answers
 from luthier.answer.spec import AnswerSpec
 from luthier.artifact import atomic
 from luthier.artifact.example import Message, plain
+from luthier.artifact.questions import Asked, is_file, read_questions
 from luthier.artifact.store import Artifact
 from luthier.engine.ports import ChatModel, Sampling
+from luthier.engine.remote import is_address, open_address
 from luthier.event import Counted, Progress, Said, Tell
 
 ANSWERS, TRACES, CALIBRATION = "answers.jsonl", "traces.jsonl", "calibration.json"
@@ -22,7 +23,8 @@ ANSWERS, TRACES, CALIBRATION = "answers.jsonl", "traces.jsonl", "calibration.jso
 
 def build_answers(
     spec: AnswerSpec,
-    index: Artifact,
+    folders: Sequence[Path],
+    name: str,
     generator: Artifact | None,
     earlier: Path | None,
     out: Path,
@@ -30,17 +32,17 @@ def build_answers(
     tell: Tell,
 ) -> Mapping[str, Any]:
     """Fill `out`. Gives what was counted, for the card."""
-    writer = open_model(generator) if generator else open_remote(spec.generator) if is_url(spec.generator) else None
+    writer = open_model(generator) if generator else _at(spec.generator)
     figures: dict[str, Any] = {}
     threshold = None
     if spec.tune:
-        model = open_answers(index.folder, spec, writer, name=index.id, threshold=0.0)
+        model = open_answers(folders, spec, writer, name=name, threshold=0.0)
         found = calibrate(*_confidences(model, read_questions(Path(spec.tune)), tell))
         figures["calibration"], threshold = asdict(found), found.threshold
         atomic.write_json(out / CALIBRATION, asdict(found))
         tell(Said(found.sentence()))
     traces: list[Mapping[str, Any]] = []
-    model = open_answers(index.folder, spec, writer, name=index.id, threshold=threshold, keep=traces.append, tell=tell)
+    model = open_answers(folders, spec, writer, name=name, threshold=threshold, keep=traces.append, tell=tell)
     asked, recorded = _questions(spec, earlier)
     answers = []
     for number, (each, steps) in enumerate(zip(asked, recorded, strict=True), 1):
@@ -53,6 +55,10 @@ def build_answers(
         figures |= _figures(answers)
         tell(Counted("answers", {"asked": len(answers), "not in the documents": figures["abstained"]}))
     return figures
+
+
+def _at(generator: str) -> ChatModel | None:
+    return open_address(generator) if is_address(generator) else None
 
 
 def _questions(spec: AnswerSpec, earlier: Path | None) -> tuple[list[Asked], list[tuple[Mapping[str, Any], ...]]]:

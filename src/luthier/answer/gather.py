@@ -82,6 +82,8 @@ def _search(index: Index, query: Question, how: SearchSpec, trace: Trace) -> Seq
         entry["scored"] = found.scored
         entry["chunks"] = found.chunks
         entry["documents"] = list(found.documents)
+        if found.routes:
+            entry["routes"] = {name: round(fit, 4) for name, fit in found.routes.items()}
         entry["found"] = [_passage(hit).plain() for hit in found.hits]
     return found.hits
 

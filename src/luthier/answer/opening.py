@@ -1,5 +1,6 @@
 """From settings, a knowledge base and perhaps a generator to what answers."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from luthier.errors import SpecError
 from luthier.event import Chose, Tell, hush
 from luthier.retrieve.opening import open_index
 from luthier.retrieve.ports import Index
+from luthier.retrieve.routed import RoutedIndex
 
 
 def check(spec: AnswerSpec, has_generator: bool) -> None:
@@ -95,7 +97,7 @@ def _tell_choices(
 
 
 def open_answers(
-    folder: Path,
+    folders: Sequence[Path],
     spec: AnswerSpec,
     generator: ChatModel | None,
     *,
@@ -104,22 +106,10 @@ def open_answers(
     keep: Keep = lambda trace: None,
     tell: Tell = hush,
 ) -> KnowledgeModel:
-    """Open the knowledge base of a folder, or of an artifact of the kind `index`, so that it answers."""
-    opened = open_index(folder, tell=tell)
-    has_embedder = bool(opened.current.embedder)
+    """Open knowledge bases, by their folders or those of artifacts of the kind `index`; several answer as one."""
+    bases = [open_index(folder, tell=tell) for folder in folders]
+    opened = bases[0] if len(bases) == 1 else RoutedIndex(bases)
+    has_embedder = bool(opened.embedder)
     return open_knowledge(
         name, spec, opened, generator, threshold=threshold, has_embedder=has_embedder, keep=keep, tell=tell
     )
-
-
-def open_remote(generator: str) -> ChatModel:
-    """Open an OpenAI API by its URL; the model's name may stand behind a `#`."""
-    from luthier.engine.remote import RemoteModel
-
-    url, _, model = generator.partition("#")
-    return RemoteModel(url, model or None)
-
-
-def is_url(generator: str) -> bool:
-    """Whether a generator is named by an address."""
-    return "://" in generator

@@ -1,24 +1,25 @@
 """Answer: questions get answers from a knowledge base, each sentence with its checked source; or settings are kept."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from luthier.answer.questions import is_file
 from luthier.answer.spec import AnswerSpec
 from luthier.artifact.order import Order
+from luthier.artifact.questions import is_file
 from luthier.artifact.store import Artifact, Store, check_kind
 from luthier.engine.ports import ChatModel
 from luthier.errors import SpecError
 from luthier.event import Tell
+from luthier.retrieve.place import CURRENT, knowledge_folder
 
 VERSION = 1
 
 
 def answer(
     spec: AnswerSpec,
-    index: Artifact,
+    index: Artifact | None,
     generator: Artifact | None,
     store: Store,
     tell: Tell,
@@ -29,14 +30,26 @@ def answer(
     Raises SpecError for settings that do not go together, DataError for a file of questions that cannot be used, and
     what the knowledge base and the generator raise.
     """
-    check_kind(index, "index", "index")
+    if index is not None:
+        check_kind(index, "index", "index")
+    if (index is None) == (not spec.bases):
+        raise SpecError(
+            "both bases and an index are given" if index else "no knowledge base is given",
+            where="key bases",
+            mend="give --index ID, or bases=[NAME, NAME]",
+        )
+    folders = [index.folder] if index else [knowledge_folder(store.root, name) for name in spec.bases]
     if generator is not None and spec.generator not in ("auto", "local"):
         raise SpecError(
             f"generator is {spec.generator!r}, and {generator.id} is given too",
             where="key generator",
             mend="leave one of them out",
         )
-    inputs = {"index": index.id, **({"generator": generator.id} if generator else {}), **_files(spec)}
+    inputs = {
+        **({"index": index.id} if index else {}),
+        **({"generator": generator.id} if generator else {}),
+        **_files(spec),
+    }
     traces = _traces(spec.replay, store)
     if traces is not None:
         inputs["replay"] = _fingerprint(traces, "replay")
@@ -44,19 +57,20 @@ def answer(
     def build(out: Path, work: Path) -> Mapping[str, Any]:
         from luthier.answer.build import build_answers
 
-        return build_answers(spec, index, generator, traces, out, open_model, tell)
+        name = index.id if index else "+".join(spec.bases)
+        return build_answers(spec, folders, name, generator, traces, out, open_model, tell)
 
-    choices = _revision(index) if spec.question or spec.replay else {}
+    exist = index.exists if index else all((folder / CURRENT).exists() for folder in folders)
+    asks = exist and (spec.question or spec.replay)
+    choices = _revisions(folders) if asks else {}
     return store.make(Order("answer", "answer", VERSION, spec.model_dump(mode="json"), inputs, choices), build, tell)
 
 
-def _revision(index: Artifact) -> dict[str, str]:
-    """A knowledge base lives on: answers from another state of it are other answers."""
-    if not index.exists:
-        return {}
+def _revisions(folders: Sequence[Path]) -> dict[str, str]:
+    """Knowledge bases live on: answers from another state of them are other answers."""
     from luthier.retrieve.opening import open_index
 
-    return {"revision": str(open_index(index.folder).revision)}
+    return {"revision": "+".join(str(open_index(folder).revision) for folder in folders)}
 
 
 def _traces(replay: str, store: Store) -> Path | None:

@@ -29,6 +29,9 @@ class AnswerSpec(Spec):
     replay: str = ""
     """The id of answers, or a file of traces, whose questions are asked again: what a generator said to the same prompt
     comes from there."""
+    bases: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
+    """Knowledge bases by name, in place of the one of --index: of several, those are searched whose descriptions
+    (`luthier index about=...`) fit the question, as many as search.bases says."""
     generator: str = "auto"
     """Who writes: `auto` (the artifact given with --generator, else none), `none` (sentences are taken from documents
     as they stand), `local` (--generator ID), or the URL of an OpenAI API (`http://host/v1#model`)."""

@@ -145,8 +145,8 @@ def _answer_settings(given: Mapping[str, Any]) -> list[str]:
 
 
 def _care(spec: Any, inputs: Inputs, store: Store, tell: Tell, given: Mapping[str, Any]) -> Callable[[], int] | None:
-    """`luthier index --list`, `--delete`, `--verify` and `--repair` look after a knowledge base, and make nothing."""
-    asked = [name for name in ("list", "delete", "verify", "repair") if given[name]]
+    """`luthier index --list`, `--delete`, `--verify`, `--repair` and `--tune` make no artifact."""
+    asked = [name for name in ("list", "delete", "verify", "repair", "tune") if given[name]]
     if len(asked) > 1:
         raise SpecError(f"--{' and --'.join(asked)} exclude each other", where="command line", mend="give one of them")
     if not asked:
@@ -159,6 +159,12 @@ def _care(spec: Any, inputs: Inputs, store: Store, tell: Tell, given: Mapping[st
     if asked[0] == "list":
         labels = list_documents(store.root, spec.name)
         return partial(_print_lines, labels)
+    if asked[0] == "tune":
+        from luthier.artifact.questions import read_questions
+        from luthier.index.tune import tune
+
+        questions = None if given["tune"] == MADE else read_questions(Path(given["tune"]))
+        return partial(_print_lines, tune(spec, questions, store.root, tell).lines())
     health = check(store.root, spec.name, tell, mend=asked[0] == "repair")
 
     def report() -> int:
@@ -174,6 +180,8 @@ def _print_lines(lines: list[str]) -> int:
 
 
 EXAMPLES_ON_A_PAGE = 50
+MADE = "made"
+"""What `--tune` without a file says: questions are made of the documents."""
 
 EXTRAS: dict[str, Extra] = {
     "fetch": Extra(
@@ -186,6 +194,13 @@ EXTRAS: dict[str, Extra] = {
             click.Option(["--delete"], is_flag=True, help="Take these documents out: never found again."),
             click.Option(["--verify"], is_flag=True, help="Make nothing: say whether it is whole; status 1 if not."),
             click.Option(["--repair"], is_flag=True, help="Mend what --verify finds."),
+            click.Option(
+                ["--tune"],
+                is_flag=False,
+                flag_value=MADE,
+                metavar="[FILE]",
+                help="Find the best cut by these questions (by questions made of the documents), and write it.",
+            ),
         ),
         rather=_care,
     ),

@@ -292,3 +292,14 @@ def _refused(response: httpx.Response, url: str) -> ServeError:
 def _message(data: Any) -> str:
     error = data.get("error", data) if isinstance(data, dict) else data
     return str(error.get("message", error) if isinstance(error, dict) else error)
+
+
+def is_address(name: str) -> bool:
+    """Whether a model is named by an address."""
+    return "://" in name
+
+
+def open_address(address: str) -> RemoteModel:
+    """Open an OpenAI API by its address; the model's name may stand behind a `#`."""
+    url, _, model = address.partition("#")
+    return RemoteModel(url, model or None)

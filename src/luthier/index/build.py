@@ -11,12 +11,14 @@ from typing import Any
 from luthier.engine.embed import choose_embedder, open_embedder
 from luthier.engine.ports import Embedder
 from luthier.errors import DataError, LuthierError, ToolError
-from luthier.event import Counted, Progress, Tell, Warned
+from luthier.event import Counted, Progress, Said, Tell, Warned
 from luthier.index.cut import Sizes, cut
-from luthier.index.parsed import Parsed, from_json
+from luthier.index.parsed import SCANNED, Parsed, from_json
 from luthier.index.readers import VERSION, read_document
+from luthier.index.recognise import MEND, ReadRecognised, recogniser
 from luthier.index.sources import File
 from luthier.index.spec import IndexSpec
+from luthier.index.summarist import Summarise, Summarist
 from luthier.index.summary import summarise
 from luthier.measure.words import words
 from luthier.retrieve.catalogue import Catalogue
@@ -31,18 +33,19 @@ SAMPLED = 20
 """Documents that are read to choose an embedder."""
 
 
-def bring_in(spec: IndexSpec, files: Sequence[File], project: Path, tell: Tell) -> dict[str, Any]:
+def bring_in(spec: IndexSpec, files: Sequence[File], project: Path, tell: Tell, summarist: Summarist) -> dict[str, Any]:
     """Bring files into the knowledge base of a spec; gives its name, revision and what it holds."""
     folder = knowledge_folder(project, spec.name)
     with writer_lock(folder, tell):
         before = read_current(folder) if (folder / CURRENT).exists() else None
-        name = _embedder_of(spec, before, files, tell)
+        name = embedder_of(spec, before, files, tell)
         embedder = open_embedder(name, tell) if name else None
-        wanted = _wanted(spec, name, embedder, before)
+        wanted = _wanted(spec, name, embedder, before, summarist.name)
         catalogue, stores = open_generation(folder, wanted)
         try:
             writer = Writer(catalogue, stores)
-            job = _Job(spec, Cutter(spec, embedder), writer, catalogue, embedder, tell)
+            cutter = Cutter(spec, embedder, summarist.begin())
+            job = _Job(spec, cutter, writer, catalogue, embedder, tell, recogniser(project))
             if before and before.generation != wanted.generation:
                 job.carry_over(folder / before.generation / CATALOGUE, {file.label for file in files})
             job.follow(files)
@@ -59,13 +62,13 @@ def bring_in(spec: IndexSpec, files: Sequence[File], project: Path, tell: Tell) 
     return state
 
 
-def holds(spec: IndexSpec, files: Sequence[File], project: Path) -> bool:
+def holds(spec: IndexSpec, files: Sequence[File], project: Path, summarist: str) -> bool:
     """Whether the knowledge base holds just these files of the spec's sources, as the spec wants them."""
     folder = knowledge_folder(project, spec.name)
     if not (folder / CURRENT).exists():
         return False
     current = read_current(folder)
-    is_same = current.settings == _settings(spec) and spec.embedder in ("auto", current.embedder or "none")
+    is_same = current.settings == _settings(spec, summarist) and spec.embedder in ("auto", current.embedder or "none")
     if not is_same or current.store != spec.store or current.about != (spec.about or current.about):
         return False
     catalogue = Catalogue(folder / current.generation / CATALOGUE)
@@ -76,7 +79,7 @@ def holds(spec: IndexSpec, files: Sequence[File], project: Path) -> bool:
             }
     finally:
         catalogue.close()
-    return held == {file.label: _mark(spec, file.sha256) for file in files}
+    return held == {file.label: _mark(spec, file, recogniser(project)) for file in files}
 
 
 def open_generation(folder: Path, current: Current) -> tuple[Catalogue, dict[str, Store]]:
@@ -103,6 +106,7 @@ class Cutter:
 
     spec: IndexSpec
     embedder: Embedder | None
+    summarise: Summarise = summarise
 
     def __post_init__(self) -> None:
         cut_spec = self.spec.cut
@@ -115,7 +119,7 @@ class Cutter:
 
     def document(self, parsed: Parsed, label: str, source: str, mark: str, metadata: Mapping[str, Any]) -> NewDocument:
         """Give a document's pieces."""
-        summary = summarise(parsed)
+        summary = self.summarise(parsed)
         drafts = [*cut(parsed, self.sizes, self.count), Draft("summary", summary, (0, 0))]
         return NewDocument(label, source, mark, parsed.title, parsed.text, summary, metadata, drafts, parsed.to_json())
 
@@ -128,6 +132,7 @@ class _Job:
     catalogue: Catalogue
     embedder: Embedder | None
     tell: Tell
+    recognise: ReadRecognised | None
     counts: dict[str, int] = field(
         default_factory=lambda: dict.fromkeys(("added", "changed", "unchanged", "deleted", "left out"), 0)
     )
@@ -139,7 +144,7 @@ class _Job:
         wanted = {file.label for file in files}
         gone = [label for label, (_, _, source) in held.items() if source in self.spec.sources and label not in wanted]
         self.counts["deleted"] = self.writer.delete(gone)
-        news = [file for file in files if held.get(file.label, (0, ""))[1] != _mark(self.spec, file.sha256)]
+        news = [file for file in files if held.get(file.label, (0, ""))[1] != _mark(self.spec, file, self.recognise)]
         self.counts["unchanged"] = len(files) - len(news)
         known = set(held)
 
@@ -180,7 +185,7 @@ class _Job:
 
     def _read(self, file: File) -> NewDocument | None:
         try:
-            parsed = read_document(file.path)
+            parsed = read_document(file.path, self.recognise)
         except (DataError, ToolError) as error:
             self.failures.append((file.is_named, error))
             self.counts["left out"] += 1
@@ -188,17 +193,15 @@ class _Job:
             return None
         self._tell_of_scans(file, parsed)
         metadata = {**parsed.metadata, "file": file.label, **self.spec.metadata}
-        return self.cutter.document(parsed, file.label, file.source, _mark(self.spec, file.sha256), metadata)
+        return self.cutter.document(parsed, file.label, file.source, _mark(self.spec, file, self.recognise), metadata)
 
     def _tell_of_scans(self, file: File, parsed: Parsed) -> None:
-        pages = parsed.metadata.get("pages_without_text")
+        pages, recognised = parsed.metadata.get(SCANNED), parsed.metadata.get("pages_recognised")
         if pages:
-            self.tell(
-                Warned(
-                    f"{file.label}: {len(pages)} pages are pictures, their text is not read (page {pages[0]} ...)",
-                    "recognise it first: luthier setup ocrmypdf, then .luthier/tools/ocrmypdf/bin/ocrmypdf IN OUT",
-                )
-            )
+            what = f"{file.label}: {len(pages)} pages are pictures, their text is not read (page {pages[0]} ...)"
+            self.tell(Warned(what, f"recognise it: {MEND}"))
+        elif recognised:
+            self.tell(Said(f"{file.label}: the text of {len(recognised)} scanned pages was recognised"))
 
     def _keep(self, documents: Iterator[NewDocument | None], total: int) -> None:
         began, chunks = time.monotonic(), 0
@@ -235,7 +238,8 @@ def _quiet(tell: Tell) -> Callable[[Any], None]:
     return lambda event: None if isinstance(event, Progress) else tell(event)
 
 
-def _embedder_of(spec: IndexSpec, before: Current | None, files: Sequence[File], tell: Tell) -> str:
+def embedder_of(spec: IndexSpec, before: Current | None, files: Sequence[File], tell: Tell) -> str:
+    """Give the name of the embedder a spec means, '' for none: the one there was, else by how the documents read."""
     if spec.embedder != "auto":
         return "" if spec.embedder == "none" else spec.embedder
     if before:
@@ -249,25 +253,28 @@ def _embedder_of(spec: IndexSpec, before: Current | None, files: Sequence[File],
     return choose_embedder(texts, tell)
 
 
-def _wanted(spec: IndexSpec, name: str, embedder: Embedder | None, before: Current | None) -> Current:
+def _wanted(spec: IndexSpec, name: str, embedder: Embedder | None, before: Current | None, summarist: str) -> Current:
     """Give the generation that is to be read afterwards: the one there is, or the next."""
     about = spec.about or (before.about if before else "")
     name_of = embedder.name if embedder else ""
     width = embedder.width if embedder else 0
-    wanted = Current("", about, name, name_of, width, spec.store, _settings(spec), spec.store_settings)
+    wanted = Current("", about, name, name_of, width, spec.store, _settings(spec, summarist), spec.store_settings)
     if before and replace(before, generation="", about=about) == wanted:
         return replace(wanted, generation=before.generation)
     text = json.dumps(asdict(replace(wanted, about="")), sort_keys=True, default=str)
     return replace(wanted, generation=f"generation-{hashlib.sha256(text.encode()).hexdigest()[:8]}")
 
 
-def _settings(spec: IndexSpec) -> dict[str, Any]:
-    return {"cut": spec.cut.model_dump(mode="json")}
+def _settings(spec: IndexSpec, summarist: str) -> dict[str, Any]:
+    return {"cut": spec.cut.model_dump(mode="json"), **({"summaries": summarist} if summarist else {})}
 
 
-def _mark(spec: IndexSpec, sha256: str) -> str:
-    """Give a hash of all that bears on what is kept of a file."""
-    text = json.dumps([sha256, spec.metadata, VERSION], sort_keys=True, default=str)
+def _mark(spec: IndexSpec, file: File, recognise: ReadRecognised | None) -> str:
+    """Give a hash of all that bears on what is kept of a file; a PDF is read anew once scanned pages can be."""
+    facts: list[Any] = [file.sha256, spec.metadata, VERSION]
+    if recognise and file.path.suffix.casefold() == ".pdf":
+        facts.append("recognised")
+    text = json.dumps(facts, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -9,6 +9,10 @@ BETWEEN = "\n\n"
 """What stands between two blocks in the document's text."""
 
 
+SCANNED = "pages_without_text"
+"""In a document's metadata: the pages that are pictures, whose text was not read."""
+
+
 @dataclass(frozen=True)
 class Block:
     """A piece that its format sets apart."""

@@ -13,7 +13,7 @@ from pdfminer.pdfexceptions import PDFException
 from pdfplumber.utils.exceptions import PdfminerException
 
 from luthier.errors import DataError
-from luthier.index.parsed import Block, Parsed
+from luthier.index.parsed import SCANNED, Block, Parsed
 
 HEADING_RATIO = 1.15
 """How much larger than the running text a heading is set."""
@@ -37,7 +37,7 @@ class Line:
 
 
 def read(path: Path) -> Parsed:
-    """Read a PDF file. Raises DataError where it is encrypted, broken, or only pictures."""
+    """Read a PDF file; its metadata names pages that are pictures. Raises DataError if it is encrypted or broken."""
     try:
         with pdfplumber.open(path) as document:
             pages = [_lines(page) for page in document.pages]
@@ -55,14 +55,8 @@ def read(path: Path) -> Parsed:
             mend="save it anew, or leave it out",
         ) from None
     scanned = [number for number, lines in enumerate(pages, start=1) if not lines and pictures[number - 1]]
-    if not any(pages) and scanned:
-        raise DataError(
-            f"the PDF holds no text: its {len(pages)} page{'s are pictures' * (len(pages) > 1) or ' is a picture'}",
-            where=f"{path}, page {scanned[0]}",
-            mend="recognise its text first: luthier setup ocrmypdf, then .luthier/tools/ocrmypdf/bin/ocrmypdf IN OUT",
-        )
     blocks = list(_blocks([line for lines in _without_running_heads(pages) for line in lines]))
-    metadata = {"type": "pdf", "pages": len(pages), **({"pages_without_text": scanned} if scanned else {})}
+    metadata = {"type": "pdf", "pages": len(pages), **({SCANNED: scanned} if scanned else {})}
     return Parsed(title or path.stem, blocks, metadata)
 
 

@@ -1,11 +1,13 @@
 """The readers by the end of a file's name: the one place where they are imported, each when it is needed."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
 from luthier.errors import DataError, ToolError
-from luthier.index.parsed import Parsed
+from luthier.index.parsed import SCANNED, Parsed
+from luthier.index.recognise import MEND, ReadRecognised
 
 READERS: dict[str, str] = {
     ".txt": "luthier.index.read_text:read",
@@ -35,8 +37,11 @@ def suffix_of(path: Path) -> str:
     return path.suffix.casefold()
 
 
-def read_document(path: Path) -> Parsed:
-    """Read a document. Raises DataError where it cannot be read, or holds no text; ToolError without its reader."""
+def read_document(path: Path, recognise: ReadRecognised | None = None) -> Parsed:
+    """Read a document, scanned pages by `recognise` where there is one.
+
+    Raises DataError where it cannot be read, or holds no text; ToolError without its reader.
+    """
     size = path.stat().st_size
     if size > MOST_BYTES:
         raise DataError(
@@ -46,12 +51,22 @@ def read_document(path: Path) -> Parsed:
     try:
         read: Callable[[Path], Parsed] = getattr(import_module(module), name)
         parsed = read(path)
+        if recognise and (scanned := parsed.metadata.get(SCANNED)):
+            parsed = recognise(read, path)
+            parsed = replace(parsed, metadata={**parsed.metadata, "pages_recognised": scanned})
     except ModuleNotFoundError as error:
         raise ToolError(
             f"the reader of {suffix_of(path)} files needs {error.name!r}, which is not installed",
             where=str(path),
             mend="pip install 'luthier[rag]'",
         ) from None
+    if not parsed.text.strip() and (scanned := parsed.metadata.get(SCANNED)):
+        many = len(scanned) > 1
+        raise DataError(
+            f"the PDF holds no text: its {len(scanned)} page{'s are pictures' if many else ' is a picture'}",
+            where=f"{path}, page {scanned[0]}",
+            mend=f"recognise it: {MEND}",
+        )
     if not parsed.text.strip():
         raise DataError("the document holds no text", where=str(path), mend="leave it out, or give one with text")
     return parsed

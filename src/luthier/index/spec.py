@@ -32,6 +32,9 @@ class IndexSpec(Spec):
     """What it knows, in a sentence: it is chosen by it among several."""
     embedder: str = "auto"
     """minilm, e5, use, a folder of sentence-transformers, http://host/v1#model or none; auto: by the language."""
+    generator: str = "none"
+    """Who writes the summaries that two-step search begins with: `none` (the sentences that hold most of a document),
+    `local` (--generator ID), or the URL of an OpenAI API (`http://host/v1#model`)."""
     cut: CutSpec = CutSpec()
     """How documents are cut."""
     metadata: dict[str, Any] = Field(default_factory=dict)

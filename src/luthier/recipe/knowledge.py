@@ -1,7 +1,7 @@
 """Knowledge bases that answer, opened by name, by the documents they were made of, or by settings of their own."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,35 +9,47 @@ from luthier.artifact import atomic
 from luthier.artifact.store import Artifact, Store
 from luthier.engine.ports import ChatModel
 from luthier.event import Tell
+from luthier.retrieve.place import knowledge_folder
 
 KNOWLEDGE = "kb:"
 """What the name of a knowledge base begins with, where a model is named."""
+AND = "+"
+"""What stands between the names of several that answer as one: `kb:handbook+law`."""
 
 
-def open_base(store: Store, folder: Path, name: str, tell: Tell) -> ChatModel:
-    """Open a knowledge base with the settings as they are: sentences of the documents as they stand."""
+def open_base(store: Store, folders: Sequence[Path], name: str, tell: Tell) -> ChatModel:
+    """Open knowledge bases with the settings as they are: sentences of the documents as they stand."""
     from luthier.answer.opening import open_answers
     from luthier.answer.spec import AnswerSpec
 
-    return open_answers(folder, AnswerSpec(), None, name=name, keep=_keep(store, name), tell=tell)
+    return open_answers(folders, AnswerSpec(), None, name=name, keep=_keep(store, name), tell=tell)
+
+
+def open_bases(store: Store, name: str, tell: Tell) -> ChatModel:
+    """Open `kb:NAME`, or `kb:NAME+NAME`: several, of which those are asked whose descriptions fit the question."""
+    names = name.removeprefix(KNOWLEDGE).split(AND)
+    return open_base(store, [knowledge_folder(store.root, each) for each in names], name, tell)
 
 
 def open_answer(
     store: Store, artifact: Artifact, name: str, tell: Tell, open_generator: Callable[[Artifact], ChatModel]
 ) -> ChatModel:
     """Open what an artifact of the kind `answer` describes: its settings, its threshold, its generator."""
-    from luthier.answer.opening import is_url, open_answers, open_remote
+    from luthier.answer.opening import open_answers
     from luthier.answer.spec import AnswerSpec
+    from luthier.engine.remote import is_address, open_address
 
     card = artifact.card
     spec = AnswerSpec.model_validate(card.spec)
-    index = store.find(card.inputs["index"], "index")
-    generator = open_remote(spec.generator) if is_url(spec.generator) else None
+    folders = [knowledge_folder(store.root, base) for base in spec.bases]
+    if not folders:
+        folders = [store.find(card.inputs["index"], "index").folder]
+    generator: ChatModel | None = open_address(spec.generator) if is_address(spec.generator) else None
     if "generator" in card.inputs:
         generator = open_generator(store.find(card.inputs["generator"]))
     threshold = card.figures.get("calibration", {}).get("threshold")
     keep = _keep(store, artifact.id)
-    return open_answers(index.folder, spec, generator, name=name, threshold=threshold, keep=keep, tell=tell)
+    return open_answers(folders, spec, generator, name=name, threshold=threshold, keep=keep, tell=tell)
 
 
 def _keep(store: Store, name: str) -> Callable[[Mapping[str, Any]], None]:

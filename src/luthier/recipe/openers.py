@@ -13,8 +13,7 @@ from luthier.engine.ports import ChatModel
 from luthier.errors import KindError, StoreError
 from luthier.event import Tell, hush
 from luthier.recipe.engines import Weights, open_weights
-from luthier.recipe.knowledge import KNOWLEDGE, open_answer, open_base
-from luthier.retrieve.place import knowledge_folder
+from luthier.recipe.knowledge import KNOWLEDGE, open_answer, open_base, open_bases
 
 
 def open_artifact(
@@ -45,7 +44,7 @@ def open_named(
     """Open what a person names: an artifact's id, a model folder, a checkpoint or adapter folder; None: the release."""
     name = name_or_release(store, name)
     if name.startswith(KNOWLEDGE):
-        return open_base(store, knowledge_folder(store.root, name.removeprefix(KNOWLEDGE)), name, tell)
+        return open_bases(store, name, tell)
     folder = Path(name)
     if not folder.is_dir():
         return open_artifact(store, store.find(name), dtype=dtype, engine=engine, tell=tell)
@@ -102,7 +101,7 @@ def _open_release(store: Store, artifact: Artifact, wish: Wish) -> ChatModel:
 
 
 def _open_index(store: Store, artifact: Artifact, wish: Wish) -> ChatModel:
-    return open_base(store, artifact.folder, wish.name, wish.tell)
+    return open_base(store, [artifact.folder], wish.name, wish.tell)
 
 
 def _open_answer(store: Store, artifact: Artifact, wish: Wish) -> ChatModel:

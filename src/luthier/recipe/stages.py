@@ -74,7 +74,9 @@ STAGES: dict[str, Stage] = {
         "Make a knowledge base of documents, or bring it up to date.",
         "luthier.index.spec:IndexSpec",
         "luthier.index.run:index",
+        takes={"generator": Input("model", lambda spec: spec.generator == "local", answers=True)},
         first="source",
+        opens=True,
     ),
     "prepare": Stage(
         "Turn raw rows into examples with tokens and label masks.",
@@ -94,7 +96,7 @@ STAGES: dict[str, Stage] = {
         "luthier.answer.spec:AnswerSpec",
         "luthier.answer.run:answer",
         takes={
-            "index": Input("index"),
+            "index": Input("index", lambda spec: not spec.bases),
             "generator": Input("model", lambda spec: spec.generator == "local", answers=True),
         },
         first="question",

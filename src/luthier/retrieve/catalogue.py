@@ -11,6 +11,7 @@ import sqlite3
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +40,21 @@ CHUNK = (
     "chunk.id, document.label, chunk.text, chunk.page, chunk.heading, chunk.begin, chunk.finish, chunk.parent, "
     "chunk.metadata"
 )
+BEGINS = 40
+"""Characters of a chunk that tell what it is, such as the number of an article."""
 AT_ONCE = 500
 """Values in one SQL statement."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """Where a heading, or a text that may be pointed to, begins."""
+
+    chunk: int
+    heading: str
+    """The innermost; '' where there is none."""
+    begins: str
+    """The first characters of the chunk."""
 
 
 class Catalogue:
@@ -138,6 +152,35 @@ class Catalogue:
         """Give label -> (id, SHA-256, source) of all that are here."""
         rows = self.connection.execute("SELECT label, id, sha256, source FROM document WHERE state = 'here'")
         return {label: (number, sha256, source) for label, number, sha256, source in rows}
+
+    def sections(self, label: str) -> list[Section]:
+        """Give the searched chunks of a document in their order, with their headings and how they begin."""
+        rows = self.connection.execute(
+            "SELECT chunk.id, heading, substr(chunk.text, 1, ?) FROM chunk "
+            "JOIN document ON document.id = chunk.document "
+            "WHERE label = ? AND state = 'here' AND kind = 'chunk' ORDER BY place",
+            (BEGINS, label),
+        )
+        return [Section(number, (json.loads(heading) or [""])[-1], begins) for number, heading, begins in rows]
+
+    def children(self, parents: Sequence[int]) -> dict[int, int]:
+        """Give how many chunks each of these parents has."""
+        found: dict[int, int] = {}
+        for part in _parts(parents):
+            marks = ",".join("?" * len(part))
+            found.update(
+                self.connection.execute(
+                    "SELECT parent, count(*) FROM chunk WHERE document IN (SELECT document FROM chunk WHERE id IN "
+                    f"({marks})) AND parent IN ({marks}) GROUP BY parent",
+                    (*part, *part),
+                )
+            )
+        return found
+
+    def titles(self, most: int) -> list[str]:
+        """Give the titles of the first documents that are here."""
+        rows = self.connection.execute("SELECT title FROM document WHERE state = 'here' ORDER BY id LIMIT ?", (most,))
+        return [title for (title,) in rows]
 
     def _here(self, columns: str, ids: Sequence[int]) -> Iterator[tuple[Any, ...]]:
         for part in _parts(ids):

@@ -12,8 +12,9 @@ class SearchSpec(Spec):
 
     way: Literal["hybrid", "bm25", "dense"] = "hybrid"
     """What chunks are ranked by: words (bm25), meaning (dense), or both."""
-    path: Literal["plain", "two_step"] = "plain"
-    """plain: among all chunks. two_step: documents by their summaries first, then only inside them."""
+    path: Literal["plain", "two_step", "recursive"] = "plain"
+    """plain: among all chunks. two_step: documents by their summaries first, then only inside them. recursive: on from
+    what was found, to the sections it points to and to parents most of whose chunks were found."""
     top: Annotated[int, Field(ge=1, le=10_000)] = 10
     """How many are given."""
     candidates: Annotated[int, Field(ge=1, le=100_000)] = 100
@@ -24,6 +25,8 @@ class SearchSpec(Spec):
     """Share of meaning in fusion, the rest is of words."""
     documents: Annotated[int, Field(ge=1, le=10_000)] = 10
     """How many documents the first of two steps keeps."""
+    bases: Annotated[int, Field(ge=1, le=100)] = 1
+    """Of several knowledge bases, how many are searched: those whose descriptions fit the question best."""
     where: dict[str, Any] = Field(default_factory=dict)
     """Only chunks of such metadata: `{type: pdf, page: {from: 3, to: 9}, author: [Li, Wang]}`; all must hold."""
     mmr: Annotated[float, Field(ge=0, le=1)] | None = None

@@ -53,6 +53,11 @@ class KnowledgeBase:
         return self.current.about
 
     @property
+    def embedder(self) -> str:
+        """The name of the embedder it was made with, '' for none."""
+        return self.current.embedder
+
+    @property
     def revision(self) -> int:
         """Raised by every change."""
         with self._lock:
@@ -100,6 +105,13 @@ class KnowledgeBase:
             self._open()
             with self._catalogue.reading():
                 return sorted(self._catalogue.documents())
+
+    def titles(self, most: int) -> list[str]:
+        """Give the titles of some of its documents."""
+        with self._lock:
+            self._open()
+            with self._catalogue.reading():
+                return self._catalogue.titles(most)
 
     def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """Give the vectors of texts as passages."""

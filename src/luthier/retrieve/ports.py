@@ -53,7 +53,8 @@ class Hit:
     score: float
     """What it was ranked by; comparable within one search only."""
     why: Mapping[str, float] = field(default_factory=dict)
-    """What each way said: bm25, dense (scores), bm25_rank, dense_rank (from 1), summary (of its document)."""
+    """What each way said: bm25, dense (scores), bm25_rank, dense_rank (from 1); linked_from (the chunk that points to
+    it), merged (how many of its chunks were found)."""
     base: str = ""
     """The name of its knowledge base."""
 
@@ -83,6 +84,8 @@ class Found:
     """Those the first of two steps chose, best first."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """embed, and search: all the rest."""
+    routes: Mapping[str, float] = field(default_factory=dict)
+    """Of several bases, those that were asked, and how well the description of each fits."""
 
 
 class Index(Protocol):

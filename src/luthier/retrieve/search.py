@@ -1,4 +1,4 @@
-"""Search: words and meaning, fused; plain, in two steps, or through parents."""
+"""Search: words and meaning, fused; plain, in two steps, or on from what was found."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -10,6 +10,7 @@ from luthier.errors import SpecError
 from luthier.retrieve.bm25 import score, terms, weigh
 from luthier.retrieve.catalogue import Catalogue
 from luthier.retrieve.filters import allowed
+from luthier.retrieve.follow import follow, merge
 from luthier.retrieve.fusion import FUSIONS, diverse, in_order
 from luthier.retrieve.how import SearchSpec
 from luthier.retrieve.ports import Found, Hit, Question, Store, Vector
@@ -48,8 +49,15 @@ class Search:
             kept = diverse(ranking, vectors, self.vector, self.how.mmr, self.how.top)
             scores = dict(ranking)
             ranking = [(number, scores[number]) for number in kept]
-        hits = self._hits(ranking[: self.how.top])
-        return hits, chosen
+        ranking = ranking[: self.how.top]
+        if self.how.path == "recursive":
+            ranking = merge(self.catalogue, self._follow(ranking, only), self.why)[: self.how.top]
+        return self._hits(ranking), chosen
+
+    def _follow(self, ranking: Sequence[tuple[int, float]], only: Sequence[int] | None) -> list[tuple[int, float]]:
+        """Go on along what chunks point to, not past a filter."""
+        reached = follow(self.catalogue, ranking, self.why)[: self.how.top]
+        return reached if only is None else [pair for pair in reached if pair[0] in set(only)]
 
     def _choose_documents(self) -> tuple[list[int], tuple[str, ...]]:
         """The first step: documents by their summaries."""

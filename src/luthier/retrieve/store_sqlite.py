@@ -7,8 +7,9 @@ full-text index must rank every entry that holds any of the words. Small segment
 """
 
 import threading
+from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,7 @@ class SqliteStore:
         self._matrix = Matrix(width)
         self._lengths: npt.NDArray[np.float64] = np.zeros(0)
         """Words by id; -1 where there is no such entry."""
+        self._norm: npt.NDArray[np.float64] | None = None
 
     def put(self, entries: Sequence[Entry]) -> None:
         """Keep entries; those of a known id are replaced."""
@@ -87,15 +89,10 @@ class SqliteStore:
     def lexical(self, weights: Mapping[str, float], count: int) -> list[tuple[int, float]]:
         """Give the best entries by BM25, exactly, for these weights."""
         with self._reading():
-            present = self._lengths >= 0
-            entries = int(present.sum())
-            if not entries or not weights:
-                return []
-            norm = K1 * (1 - B + B * self._lengths / (max(1.0, self._lengths[present].sum()) / entries))
+            norm = self._norm_of_each()
             scores = np.zeros(len(norm))
             for word, ids, counts in self._postings(list(weights)):
-                scores[ids] += weights[word] * counts * (K1 + 1) / (counts + norm[ids])
-            scores[~present] = 0
+                scores[ids] += weights[word] * (K1 + 1) * counts / (counts + norm[ids])
             found = np.flatnonzero(scores)
             return best(found, scores[found], count)
 
@@ -125,13 +122,21 @@ class SqliteStore:
                 mend="use the embedder it was made with, or make it anew with this one (luthier index embedder=...)",
             )
 
+    def _norm_of_each(self) -> npt.NDArray[np.float64]:
+        """Give what BM25 adds below the line, by id; infinite, so that nothing counts, where there is no such entry."""
+        if self._norm is None:
+            present = self._lengths >= 0
+            mean = max(1.0, float(self._lengths[present].sum())) / max(1, int(present.sum()))
+            self._norm = np.where(present, K1 * (1 - B + B * self._lengths / mean), np.inf)
+        return self._norm
+
     def _postings(self, words: Sequence[str]) -> Iterator[tuple[str, npt.NDArray[np.int32], npt.NDArray[np.float32]]]:
         for word, ids, counts in self._rows("SELECT word, ids, counts FROM posting WHERE word IN ({marks})", words):
             yield word, np.frombuffer(ids, np.int32), np.frombuffer(counts, np.uint16).astype(np.float32)
 
     def _insert_segment(self, entries: Sequence[Entry]) -> int:
-        ids: dict[str, list[int]] = defaultdict(list)
-        counts: dict[str, list[int]] = defaultdict(list)
+        ids: dict[str, array[int]] = defaultdict(lambda: array("i"))
+        counts: dict[str, array[int]] = defaultdict(lambda: array("H"))
         for entry in sorted(entries, key=lambda entry: entry.id):
             for word, count in Counter(entry.tokens).items():
                 ids[word].append(entry.id)
@@ -139,10 +144,7 @@ class SqliteStore:
         number = self._new_segment(len(entries))
         self._connection.executemany(
             "INSERT INTO posting VALUES (?, ?, ?, ?)",
-            [
-                (word, number, np.asarray(ids[word], np.int32).tobytes(), np.asarray(counts[word], np.uint16).tobytes())
-                for word in sorted(ids)
-            ],
+            [(word, number, ids[word].tobytes(), counts[word].tobytes()) for word in sorted(ids)],
         )
         return number
 
@@ -161,21 +163,22 @@ class SqliteStore:
     def _join(self, numbers: Sequence[int]) -> None:
         marks = ",".join("?" * len(numbers))
         alive = np.asarray(
-            [row for (row,) in self._connection.execute(f"SELECT id FROM length WHERE segment IN ({marks})", numbers)],
+            self._connection.execute(
+                f"SELECT segment, id FROM length WHERE segment IN ({marks}) ORDER BY segment, id", numbers
+            ).fetchall(),
             np.int32,
-        )
+        ).reshape(-1, 2)[:, 1]
+        (held,) = self._connection.execute(
+            f"SELECT sum(entries) FROM segment WHERE number IN ({marks})", numbers
+        ).fetchone()
         target = self._new_segment(len(alive))
         rows = self._connection.execute(
             f"SELECT word, ids, counts FROM posting WHERE segment IN ({marks}) ORDER BY word, segment", numbers
         )
-        joined: list[tuple[str, int, bytes, bytes]] = []
-        for word, parts in _by_word(rows):
-            ids = np.concatenate([np.frombuffer(part[0], np.int32) for part in parts])
-            counts = np.concatenate([np.frombuffer(part[1], np.uint16) for part in parts])
-            kept = np.isin(ids, alive)
-            order = np.argsort(ids[kept], kind="stable")
-            if len(order):
-                joined.append((word, target, ids[kept][order].tobytes(), counts[kept][order].tobytes()))
+        # nothing was deleted and ids rise from segment to segment: postings are laid end to end as they are
+        is_plain = held == len(alive) and bool((np.diff(alive) > 0).all())
+        join = _end_to_end if is_plain else _alive_only(alive)
+        joined = [(word, target, *made) for word, parts in _by_word(rows) if (made := join(parts))[0]]
         self._connection.execute(f"DELETE FROM posting WHERE segment IN ({marks})", numbers)
         self._connection.executemany("INSERT INTO posting VALUES (?, ?, ?, ?)", joined)
         self._connection.execute(f"DELETE FROM segment WHERE number IN ({marks})", numbers)
@@ -215,6 +218,7 @@ class SqliteStore:
         ).fetchone()
         if last == self._seen:
             return
+        self._norm = None
         if self._seen < first - 1:
             self._load()
         else:
@@ -252,6 +256,25 @@ class SqliteStore:
         for begin in range(0, len(values), AT_ONCE):
             part = values[begin : begin + AT_ONCE]
             yield from self._connection.execute(statement.format(marks=",".join("?" * len(part))), part).fetchall()
+
+
+def _end_to_end(parts: Sequence[tuple[bytes, bytes]]) -> tuple[bytes, bytes]:
+    return b"".join(ids for ids, _ in parts), b"".join(counts for _, counts in parts)
+
+
+def _alive_only(alive: npt.NDArray[np.int32]) -> Callable[[Sequence[tuple[bytes, bytes]]], tuple[bytes, bytes]]:
+    """Give what joins postings of these ids, in their order, and passes over all others."""
+    is_alive = np.zeros(int(alive.max(initial=0)) + 1, np.bool_)
+    is_alive[alive] = True
+
+    def join(parts: Sequence[tuple[bytes, bytes]]) -> tuple[bytes, bytes]:
+        ids = np.frombuffer(b"".join(ids for ids, _ in parts), np.int32)
+        counts = np.frombuffer(b"".join(counts for _, counts in parts), np.uint16)
+        kept = np.flatnonzero(is_alive[np.minimum(ids, len(is_alive) - 1)] & (ids < len(is_alive)))
+        order = kept[np.argsort(ids[kept], kind="stable")]
+        return ids[order].tobytes(), counts[order].tobytes()
+
+    return join
 
 
 def _by_word(rows: Iterator[Any]) -> Iterator[tuple[str, list[tuple[bytes, bytes]]]]:

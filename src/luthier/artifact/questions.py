@@ -20,6 +20,8 @@ class Asked:
     history: tuple[Message, ...] = ()
     documents: tuple[str, ...] = ()
     """Labels of documents that hold the answer, where they are known."""
+    answer: str = ""
+    """What is to be answered, where it is known; as it stands in the documents, its place can be found."""
     answerable: bool = True
 
 
@@ -67,7 +69,8 @@ def _row(line: str, where: str) -> Asked:
         )
     documents = row.get("documents", ())
     documents = (documents,) if isinstance(documents, str) else tuple(map(str, documents))
-    return Asked(row["question"], _history(row, where), documents, bool(row.get("answerable", True)))
+    said = str(row.get("answer") or "")
+    return Asked(row["question"], _history(row, where), documents, bool(row.get("answerable", True)), said)
 
 
 def _history(row: Mapping[str, Any], where: str) -> tuple[Message, ...]:

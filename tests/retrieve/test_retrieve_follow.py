@@ -1,0 +1,113 @@
+"""What a found chunk points to is found with it, and most of a parent's chunks are the parent."""
+
+from pathlib import Path
+
+import pytest
+
+from luthier.artifact.store import Store
+from luthier.event import hush
+from luthier.index.care import delete_documents
+from luthier.index.run import index
+from luthier.index.spec import CutSpec, IndexSpec
+from luthier.retrieve.follow import Pointer, pointers
+from luthier.retrieve.how import SearchSpec
+from luthier.retrieve.opening import KnowledgeBase, open_index
+from luthier.retrieve.ports import Chunk
+
+GUIDE = """# Guide
+
+## Returns
+
+Goods may be sent back within a month. For the money see Refunds.
+
+## Warranty
+
+A warranty lasts two years; how to claim it stands in section 4.2 and in [the price list](prices.md#repairs).
+
+## Refunds
+
+It is paid to the card it came from.
+
+## 4.2 Claims
+
+Write to the workshop, with the invoice.
+
+## 4.20 Other
+
+Nothing more is said.
+"""
+PRICES = "# Prices\n\n## Repairs\n\nA new hinge costs nine crowns.\n\n## Shipping\n\nShipping is free.\n"
+ARTICLES = [
+    "第一条 夫妻应当互相忠实，互相尊重。",
+    "第二条 违反第三条规定的，应当依法赔偿。",
+    "第三条 家庭成员应当敬老爱幼，互相帮助。",
+    "第三十条 本法自公布之日起一个月后施行。",
+]
+
+
+@pytest.fixture
+def base(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> KnowledgeBase:
+    monkeypatch.chdir(tmp_path)
+    docs = Path("docs")
+    docs.mkdir()
+    (docs / "guide.md").write_text(GUIDE, encoding="utf-8")
+    (docs / "prices.md").write_text(PRICES, encoding="utf-8")
+    (docs / "law.txt").write_text("\n\n".join(ARTICLES), encoding="utf-8")
+    index(
+        IndexSpec(source="docs", embedder="none", cut=CutSpec(tokens=24, overlap=0, parent_tokens=0)), None, store, hush
+    )
+    return open_index(store.root / "knowledge" / "knowledge")
+
+
+def found(base: KnowledgeBase, question: str, path: str, top: int = 3) -> list[str]:
+    how = SearchSpec(way="bm25", path=path, top=top)
+    return [(hit.chunk.heading or (hit.chunk.text,))[-1] for hit in base.search(question, how).hits]
+
+
+def test_a_section_that_is_named_comes_with_the_one_that_names_it(base: KnowledgeBase) -> None:
+    assert found(base, "goods sent month", "plain") == ["Returns"]
+    assert found(base, "goods sent month", "recursive") == ["Returns", "Refunds"]
+
+
+def test_numbers_and_links_into_other_documents_are_followed(base: KnowledgeBase) -> None:
+    assert found(base, "warranty lasts years", "recursive") == ["Warranty", "Repairs", "4.2 Claims"]
+    hits = base.search("warranty lasts years", SearchSpec(way="bm25", path="recursive")).hits
+    assert [hit.why.get("linked_from") for hit in hits[:3]] == [None, hits[0].chunk.id, hits[0].chunk.id]
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+
+
+def test_articles_of_a_law_are_followed_by_their_numbers(base: KnowledgeBase) -> None:
+    hits = base.search("违反规定的赔偿", SearchSpec(way="bm25", path="recursive", top=2)).hits
+    assert [hit.chunk.text[:3] for hit in hits] == ["第二条", "第三条"]
+
+
+def test_a_filter_is_not_passed_and_a_deleted_section_is_not_reached(base: KnowledgeBase, store: Store) -> None:
+    how = SearchSpec(way="bm25", path="recursive", where={"document": "docs/guide.md"})
+    assert {hit.chunk.document for hit in base.search("warranty lasts years", how).hits} == {"docs/guide.md"}
+    delete_documents(store.root, "knowledge", ["docs/prices.md"], hush)
+    assert found(base, "warranty lasts years", "recursive") == ["Warranty", "4.2 Claims"]
+
+
+def test_most_of_a_parents_chunks_are_given_as_the_parent(store: Store, tmp_path: Path) -> None:
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    kinds = ["owls", "crows", "larks", "doves"]
+    (folder / "birds.txt").write_text("\n\n".join(f"Of birds {kind} are the ones that sing at dawn." for kind in kinds))
+    (folder / "fish.txt").write_text("Fish do not sing at dawn, birds do.")
+    spec = IndexSpec(source=str(folder), name="birds", embedder="none", cut=CutSpec(tokens=16, overlap=0))
+    index(spec, None, store, hush)
+    base = open_index(store.root / "knowledge" / "birds")
+    hits = base.search("owls crows larks dawn", SearchSpec(way="bm25", path="recursive", top=10)).hits
+    [parent] = [hit for hit in hits if "merged" in hit.why]
+    assert parent.why["merged"] == 4
+    assert all(kind in parent.chunk.text for kind in kinds)
+    assert len({hit.chunk.document for hit in hits}) == len(hits) == 2
+    begin, end = parent.chunk.span
+    assert base.document(parent.chunk.document).text[begin:end] == parent.chunk.text
+
+
+def test_what_only_looks_like_a_pointer_is_none() -> None:
+    plain = Chunk(1, "a/b.md", "See the sea. [out](https://x.org/y.md) 第二条 is its own number; it costs 4.2.")
+    assert pointers(plain, ["Sea", "Refunds"]) == [Pointer("", "第二条")]
+    own = Chunk(1, "a/b.md", "第二条 说。 [up](../c.md) [here](#top-part)")
+    assert pointers(own, []) == [Pointer("c.md", "", True), Pointer("", "top-part", True)]
