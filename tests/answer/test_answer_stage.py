@@ -224,3 +224,38 @@ def test_a_base_that_is_gone_is_named(store: Store, facts: Artifact) -> None:
         open_named(store, facts.id)
     assert "is gone" in caught.value.what
     assert "luthier index" in caught.value.mend
+
+
+def test_several_bases_answer_as_one_and_the_trace_says_which_was_asked(store: Store, tmp_path: Path) -> None:
+    for name, text in {"birds": "Owls hunt at night.", "shop": "Goods may be returned within 30 days."}.items():
+        (tmp_path / f"{name}.txt").write_text(text)
+        about = f"what is said of {name}"
+        index(
+            IndexSpec(source=str(tmp_path / f"{name}.txt"), name=name, about=about, embedder="none"), None, store, hush
+        )
+    spec = AnswerSpec(question="When do owls, the birds, hunt?", bases=("birds", "shop"))
+    found = answer(spec, None, None, store, hush, no_model)
+    [row] = rows(found)
+    assert row["answer"] == "Owls hunt at night. [1]"
+    assert row["sources"][0]["base"] == "birds"
+    [search] = [step for step in rows(found, "traces.jsonl")[0]["steps"] if step["step"] == "search"]
+    assert search["base"] == "birds+shop"
+    assert list(search["routes"]) == ["birds"]
+    [said] = open_named(store, "kb:shop+birds").answer(["When do owls, the birds, hunt?"], Sampling(), hush)
+    assert said.text == "Owls hunt at night. [1]"
+    kept = answer(AnswerSpec(bases=("birds", "shop")), None, None, store, hush, no_model)
+    [again] = open_named(store, kept.id).answer(
+        ["Within how many days may goods of the shop be returned?"], Sampling(), hush
+    )
+    assert "30 days" in again.text
+
+
+def test_bases_and_an_index_exclude_each_other_and_one_must_be_given(store: Store, facts: Artifact) -> None:
+    for base, bases in ((facts, ("facts",)), (None, ())):
+        with pytest.raises(SpecError, match="given") as caught:
+            answer(AnswerSpec(question="When?", bases=bases), base, None, store, hush, no_model)
+        assert caught.value.where == "key bases"
+        assert "--index" in caught.value.mend
+    with pytest.raises(StoreError, match="no knowledge base") as lost:
+        answer(AnswerSpec(question="When?", bases=("nowhere", "facts")), None, None, store, hush, no_model)
+    assert lost.value.where.endswith("knowledge/nowhere")

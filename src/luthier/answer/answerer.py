@@ -39,6 +39,8 @@ class Found:
     passages: tuple[Passage, ...]
     """In the order of the prompt."""
     confidence: float
+    documents: tuple[str, ...] = ()
+    """Labels of all that was found, best first, each once."""
 
 
 @dataclass
@@ -53,6 +55,8 @@ class Told:
     sources: list[Any] = field(default_factory=list)
     passages: list[dict[str, Any]] = field(default_factory=list)
     """What was read, in the order of the prompt: number, document, page, score, text."""
+    found: tuple[str, ...] = ()
+    """Labels of the documents that were found, best first."""
 
     def plain(self) -> dict[str, Any]:
         """Give it as plain JSON."""
@@ -63,6 +67,7 @@ class Told:
             "other_language": self.other_language,
             "confidence": round(self.confidence, 4),
             "passages": self.passages,
+            "found": list(self.found),
         }
 
 
@@ -98,11 +103,12 @@ class Answerer:
         asked, ranked = self._rank(question, history, trace)
         found = self._first(ranked, trace)
         sure = self._confidence(asked, found, trace)
+        documents = tuple(dict.fromkeys(passage.chunk.document for passage in ranked))
         if sure < self.threshold:
-            return Found(asked, (), sure)
+            return Found(asked, (), sure, documents)
         found = surround(self.index, found, self.spec.surroundings, trace)
         found = compress(self.spec.compress, asked, found, self._relevance, self.writer, trace)
-        return Found(asked, tuple(self._arrange(found, trace)), sure)
+        return Found(asked, tuple(self._arrange(found, trace)), sure, documents)
 
     def confidences(self, question: str, history: Sequence[Message], documents: Sequence[str]) -> tuple[float, float]:
         """Give how sure it is of a question, and how sure it would be without these documents."""
@@ -191,7 +197,7 @@ class Answerer:
     ) -> Iterator[str]:
         """Give the answer's text, sentence by sentence, each checked before; `told` is filled on the way."""
         said = phrases_for(found.question)
-        told.confidence = found.confidence
+        told.confidence, told.found = found.confidence, found.documents
         told.passages = [
             {
                 "number": number,

@@ -86,7 +86,7 @@ class KnowledgeModel:
         """Answer one prompt sentence by sentence: each is checked against its sources before it is given.
 
         The search is done before this returns: its errors come at once. `Answer.details` has `sources`, `sentences`,
-        `abstained`, `confidence`, `threshold` and the `passages` that were read.
+        `abstained`, `confidence`, `threshold`, the `passages` that were read and the documents `found`.
         """
         return self._begin(prompt, sampling, cancelled, ())
 

@@ -20,9 +20,9 @@ class Asked:
     history: tuple[Message, ...] = ()
     documents: tuple[str, ...] = ()
     """Labels of documents that hold the answer, where they are known."""
+    answerable: bool = True
     answer: str = ""
     """What is to be answered, where it is known; as it stands in the documents, its place can be found."""
-    answerable: bool = True
 
 
 def is_file(text: str) -> bool:

@@ -17,6 +17,7 @@ from luthier.errors import SpecError
 from luthier.event import Chose, Tell, hush
 from luthier.recipe.call import call_stage
 from luthier.recipe.check import ROOM, Planned, check_room
+from luthier.recipe.knowledge import KNOWLEDGE, index_of
 from luthier.recipe.load import Step
 from luthier.recipe.stages import STAGES, Input, Stage
 from luthier.spec import Spec, make
@@ -117,8 +118,8 @@ def _inputs(
 
 
 def _given(store: Store, wanted: Input, name: str) -> Artifact:
-    found = store.find(name)
-    return found if wanted.fits(found.kind) else store.find(name, wanted.kind)
+    found = index_of(store, name) if name.startswith(KNOWLEDGE) else store.find(name)
+    return found if wanted.fits(found.kind) else store.find(found.id, wanted.kind)
 
 
 def _choose(store: Store, role: str, wanted: Input, others: list[Artifact], tell: Tell) -> Artifact:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from luthier.measure import calls, classes, grounded, items, passing
+from luthier.measure import calls, classes, found, grounded, items, passing
 from luthier.measure.characters import chrf_figure, chrf_statistics
 from luthier.measure.metric import Floats, Metric, Outcome, measured, of_rows, ratio
 from luthier.measure.words import Script, script_of, words
@@ -141,6 +141,9 @@ METRICS: dict[str, Metric] = {
     "citation_recall": _of_sources("Citation recall", grounded.citation_recall),
     "citation_precision": _of_sources("Citation precision", grounded.citation_precision),
     "abstention": _of_sources("Abstained where it should", grounded.abstention),
+    **{f"recall_at_{k}": _of_sources(f"Documents found among {k}", found.ranked(f"recall@{k}")) for k in (1, 5, 10)},
+    "ndcg_at_10": _of_sources("nDCG of documents found, 10", found.ranked("ndcg@10")),
+    "mrr_at_10": _of_sources("Reciprocal rank of the first document", found.ranked("mrr@10")),
 }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from luthier.artifact import atomic
 from luthier.artifact.store import Artifact, Store
 from luthier.engine.ports import ChatModel
+from luthier.errors import StoreError
 from luthier.event import Tell
 from luthier.retrieve.place import knowledge_folder
 
@@ -29,6 +30,19 @@ def open_bases(store: Store, name: str, tell: Tell) -> ChatModel:
     """Open `kb:NAME`, or `kb:NAME+NAME`: several, of which those are asked whose descriptions fit the question."""
     names = name.removeprefix(KNOWLEDGE).split(AND)
     return open_base(store, [knowledge_folder(store.root, each) for each in names], name, tell)
+
+
+def index_of(store: Store, name: str) -> Artifact:
+    """Give the newest artifact that says what `kb:NAME` holds. Raises StoreError if there is none."""
+    base = name.removeprefix(KNOWLEDGE)
+    cards = [card for card in store.cards() if card.kind == "index" and card.spec.get("name") == base]
+    if not cards:
+        raise StoreError(
+            f"no artifact tells of the knowledge base {base!r}",
+            where=str(store.artifacts),
+            mend="make it: luthier index FILES... name=NAME; of several as one: luthier answer bases=[NAME, NAME]",
+        )
+    return store.find(max(cards, key=lambda card: card.made_at).id, "index")
 
 
 def open_answer(

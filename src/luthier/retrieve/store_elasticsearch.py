@@ -7,6 +7,7 @@ import numpy as np
 from elasticsearch import ApiError, Elasticsearch, TransportError
 
 from luthier.errors import StoreError
+from luthier.retrieve.down import down
 from luthier.retrieve.matrix import nearest_of
 from luthier.retrieve.ports import Entry, Vector
 
@@ -28,9 +29,7 @@ class ElasticsearchStore:
             if not self._client.indices.exists(index=self._name):
                 self._client.indices.create(index=self._name, mappings=self._mappings())
         except (ApiError, TransportError) as error:
-            raise StoreError(
-                f"Elasticsearch does not answer: {error}", where=url, mend="start it, or mend store_settings.url"
-            ) from None
+            raise down("Elasticsearch", error, url) from None
 
     def put(self, entries: Sequence[Entry]) -> None:
         """Keep entries."""

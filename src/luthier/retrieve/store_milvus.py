@@ -10,7 +10,7 @@ import numpy as np
 from pymilvus import DataType, MilvusClient
 from pymilvus.exceptions import MilvusException
 
-from luthier.errors import StoreError
+from luthier.retrieve.down import down
 from luthier.retrieve.matrix import nearest_of
 from luthier.retrieve.ports import Entry, Vector
 from luthier.retrieve.sparse import as_sparse, place_of
@@ -36,9 +36,7 @@ class MilvusStore:
                 self._create()
             self._client.load_collection(name)
         except (MilvusException, OSError) as error:
-            raise StoreError(
-                f"Milvus does not answer: {error}", where=uri, mend="start it, or mend store_settings.uri"
-            ) from None
+            raise down("Milvus", error, uri, key="uri") from None
 
     def put(self, entries: Sequence[Entry]) -> None:
         """Keep entries."""

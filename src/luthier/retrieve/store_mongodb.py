@@ -12,7 +12,7 @@ import numpy as np
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-from luthier.errors import StoreError
+from luthier.retrieve.down import down
 from luthier.retrieve.matrix import Matrix, nearest_of
 from luthier.retrieve.ports import Entry, Vector
 
@@ -36,11 +36,7 @@ class MongoStore:
             self._entries.create_index("tokens")
         except PyMongoError as error:
             self._client.close()
-            raise StoreError(
-                f"MongoDB does not answer: {error}",
-                where=url.rpartition("@")[2],
-                mend="start it, or mend store_settings.url",
-            ) from None
+            raise down("MongoDB", error, url) from None
         self._seen = -1
         self._matrix = Matrix(width)
 

@@ -8,7 +8,7 @@ import psycopg
 from pgvector.psycopg import register_vector
 from psycopg import sql
 
-from luthier.errors import StoreError
+from luthier.retrieve.down import down
 from luthier.retrieve.matrix import nearest_of
 from luthier.retrieve.ports import Entry, Vector
 
@@ -31,11 +31,7 @@ class PgvectorStore:
             self._run("CREATE TABLE IF NOT EXISTS {} (id bigint PRIMARY KEY, tokens text[] NOT NULL, {})", column)
             self._run("CREATE INDEX IF NOT EXISTS {} ON {} USING gin (tokens)", self._table, first=name + "_tokens")
         except psycopg.Error as error:
-            raise StoreError(
-                f"PostgreSQL does not answer as it should: {error}",
-                where=url.rpartition("@")[2],
-                mend="start it with pgvector installed, or mend store_settings.url",
-            ) from None
+            raise down("PostgreSQL", error, url, needs="pgvector installed") from None
 
     def put(self, entries: Sequence[Entry]) -> None:
         """Keep entries."""

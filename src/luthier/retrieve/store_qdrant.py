@@ -7,7 +7,7 @@ import numpy as np
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
-from luthier.errors import StoreError
+from luthier.retrieve.down import down
 from luthier.retrieve.matrix import nearest_of
 from luthier.retrieve.ports import Entry, Vector
 from luthier.retrieve.sparse import as_sparse, place_of
@@ -34,9 +34,7 @@ class QdrantStore:
             if not self._client.collection_exists(name):
                 self._create()
         except (ResponseHandlingException, UnexpectedResponse, OSError, RuntimeError) as error:
-            raise StoreError(
-                f"Qdrant does not answer: {error}", where=where, mend="start it, or mend store_settings.url"
-            ) from None
+            raise down("Qdrant", error, where) from None
 
     def put(self, entries: Sequence[Entry]) -> None:
         """Keep entries."""

@@ -9,7 +9,7 @@ from redis.commands.search.field import TextField, VectorField
 from redis.commands.search.index_definition import IndexDefinition, IndexType
 from redis.commands.search.query import Query
 
-from luthier.errors import StoreError
+from luthier.retrieve.down import down
 from luthier.retrieve.matrix import nearest_of
 from luthier.retrieve.ports import Entry, Vector
 
@@ -32,11 +32,7 @@ class RedisStore:
             if name.encode() not in self._client.execute_command("FT._LIST"):
                 self._create()
         except redis.RedisError as error:
-            raise StoreError(
-                f"Redis does not answer as it should: {error}",
-                where=url.rpartition("@")[2],
-                mend="start it with RediSearch loaded, or mend store_settings.url",
-            ) from None
+            raise down("Redis", error, url, needs="RediSearch loaded") from None
 
     def put(self, entries: Sequence[Entry]) -> None:
         """Keep entries; the index is up to date when a command returns."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from luthier.errors import SpecError, ToolError
+from luthier.retrieve.down import Guarded
 from luthier.retrieve.ports import Store
 
 REMOTE: dict[str, str] = {
@@ -42,4 +43,5 @@ def open_store(name: str, collection: str, width: int, folder: Path, settings: M
             mend="pip install 'luthier[stores]'",
         ) from None
     # one server may hold many: a collection's name tells the knowledge base and its generation
-    return make(re.sub(r"\W", "_", f"luthier_{folder.parent.name}_{folder.name}_{collection}"), width, settings)
+    opened = make(re.sub(r"\W", "_", f"luthier_{folder.parent.name}_{folder.name}_{collection}"), width, settings)
+    return Guarded(opened, name, str(settings.get("url") or settings.get("uri") or "key store_settings"))
