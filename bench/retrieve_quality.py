@@ -189,8 +189,8 @@ def ways(has_embedder: bool) -> dict[str, SearchSpec]:
     found = {"bm25": SearchSpec(way="bm25")}
     if has_embedder:
         found["dense"] = SearchSpec(way="dense")
-        found["hybrid rrf"] = SearchSpec()
-        for share in (0.3, 0.5, 0.7):
+        found["hybrid rrf"] = SearchSpec(fusion="rrf")
+        for share in (0.3, 0.4, 0.5, 0.6, 0.7):
             found[f"hybrid {share}"] = SearchSpec(fusion="weighted", dense_weight=share)
     return found
 

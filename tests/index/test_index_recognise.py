@@ -33,7 +33,8 @@ def set_up(project: Path, text: str) -> None:
 
 @pytest.fixture
 def scanned(data_folder: DataFolder, tmp_path: Path) -> Path:
-    return shutil.copy(data_folder("ingest_samples") / "non_text_searchable.pdf", tmp_path / "scanned.pdf")
+    shutil.copy(data_folder("ingest_samples") / "non_text_searchable.pdf", tmp_path / "scanned.pdf")
+    return tmp_path / "scanned.pdf"
 
 
 def test_a_tool_that_is_set_up_is_called_and_what_was_left_out_comes_in(

@@ -17,7 +17,7 @@ from luthier.index.spec import CutSpec, IndexSpec
 from luthier.retrieve.how import SearchSpec
 from luthier.retrieve.opening import KnowledgeBase
 from luthier.retrieve.place import Current, flip
-from luthier.retrieve.ports import Chunk
+from luthier.retrieve.ports import Chunk, Vector
 from luthier.retrieve.writer import KINDS, Writer
 
 Ranks = npt.NDArray[np.int64]
@@ -76,14 +76,18 @@ def ranks(
             made = [cutter.document(documents[label], label, "", label, {}) for label in part]
             drafts = [draft for document in made for draft in document.drafts if draft.kind in KINDS]
             texts = {draft.content: draft.searched for draft in drafts}
-            vectors = embedder.embed(list(texts.values()), "passage", hush) if embedder else []
-            writer.add(made, dict(zip(texts, vectors, strict=False)))
+            vectors: dict[bytes, Vector] = {}
+            if embedder:
+                vectors = dict(zip(texts, embedder.embed(list(texts.values()), "passage", hush), strict=True))
+            writer.add(made, vectors)
         flip(folder, current)
         base = KnowledgeBase(folder, embedder, hush)
         how = SearchSpec(way="hybrid" if embedder else "bm25", top=most, candidates=max(100, most))
         found = [_rank(base, one, how) for one in sought]
-        for opened in (base, catalogue, *stores.values()):
-            opened.close()
+        base.close()
+        catalogue.close()
+        for store in stores.values():
+            store.close()
     return np.asarray(found, np.int64)
 
 

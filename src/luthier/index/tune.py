@@ -173,7 +173,7 @@ def _some(
     by_chance = sorted(documents, key=lambda label: hashlib.sha256(label.encode()).digest())
     order = dict.fromkeys([label for label in by_chance if label in set(first)] + by_chance)
     lengths = dict(zip(order, Cutter(spec, embedder).count([documents[label].text for label in order]), strict=True))
-    chosen, used = [], 0
+    chosen, used = list[str](), 0
     for label in order:
         if chosen and used + lengths[label] > EMBEDDED_TOKENS:
             continue

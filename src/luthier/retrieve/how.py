@@ -19,8 +19,9 @@ class SearchSpec(Spec):
     """How many are given."""
     candidates: Annotated[int, Field(ge=1, le=100_000)] = 100
     """How many each of words and meaning bring before they are fused."""
-    fusion: Literal["rrf", "weighted"] = "rrf"
-    """How two rankings become one: by ranks (reciprocal rank fusion), or by scores between 0 and 1, weighted."""
+    fusion: Literal["weighted", "rrf"] = "weighted"
+    """How two rankings become one: by scores brought between 0 and 1 (better on all sets it was measured on), or by
+    ranks alone (reciprocal rank fusion)."""
     dense_weight: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Share of meaning in fusion, the rest is of words."""
     documents: Annotated[int, Field(ge=1, le=10_000)] = 10
