@@ -63,6 +63,7 @@ def test_a_stream_gives_checked_sentences_and_the_same_text_as_answer() -> None:
         "confidence",
         "threshold",
         "passages",
+        "found",
     }
 
 

@@ -39,8 +39,6 @@ LEAST_GROUPS = 10
 """Questions about one document go together where there are so many documents; else each stands for itself."""
 EMBEDDED_TOKENS = 150_000
 """Of documents looked at where an embedder must read them for every cut: some minutes on two cores."""
-ENOUGH = 0.99
-"""Of what all that is read brings: fewer chunks that bring as much will do."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +113,7 @@ def tune(spec: IndexSpec, asked: Sequence[Asked] | None, project: Path, tell: Te
         chooses = np.arange(len(sought)) % 2 == 0
     tried = _try_cuts(spec, documents, embedder, sought, chooses, tell)
     best = _best(tried, chooses)
-    top = _fewest(best, tried[0], chooses)
+    top = _fewest(best, chooses)
     proof = _gain(tried[0], best, ~chooses, groups, top)
     if proof.gain < 0:
         best, top = tried[0], tried[0].most
@@ -229,10 +227,9 @@ def _best(tried: Sequence[Tried], which: npt.NDArray[np.bool_]) -> Tried:
     return max(tried, key=worth)
 
 
-def _fewest(best: Tried, first: Tried, which: npt.NDArray[np.bool_]) -> int:
-    """Give how few chunks bring nearly all that all of them bring, and no less than the cut there was."""
-    wanted = max(ENOUGH * best.found(which).mean(), min(best.found(which).mean(), first.found(which).mean()))
-    return next((top for top in range(1, best.most) if best.found(which, top).mean() >= wanted), best.most)
+def _fewest(best: Tried, which: npt.NDArray[np.bool_]) -> int:
+    """Give how few chunks bring all that is found among those that may be read."""
+    return max(1, int(best.ranks[which].max()))
 
 
 def _gain(first: Tried, one: Tried, which: npt.NDArray[np.bool_], groups: Sequence[str], top: int) -> Comparison:
