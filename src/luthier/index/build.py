@@ -28,7 +28,9 @@ from luthier.retrieve.stores import open_store
 from luthier.retrieve.writer import KINDS, Draft, NewDocument, Writer
 
 CHUNKS_AT_ONCE = 256
-"""Chunks that are embedded and kept in one go."""
+"""Chunks that are embedded and kept in one go; a kill loses no more work than that."""
+UNEMBEDDED_AT_ONCE = 2_048
+"""Where nothing is embedded: keeping them costs most, and least in large batches."""
 SAMPLED = 20
 """Documents that are read to choose an embedder."""
 
@@ -204,16 +206,17 @@ class _Job:
             self.tell(Said(f"{file.label}: the text of {len(recognised)} scanned pages was recognised"))
 
     def _keep(self, documents: Iterator[NewDocument | None], total: int) -> None:
-        began, chunks = time.monotonic(), 0
+        began, chunks, pieces = time.monotonic(), 0, 0
         batch: list[NewDocument] = []
+        at_once = CHUNKS_AT_ONCE if self.embedder else UNEMBEDDED_AT_ONCE
         for done, document in enumerate(documents, start=1):
             if document:
                 batch.append(document)
-            pieces = sum(len(one.drafts) for one in batch)
-            if batch and (pieces >= CHUNKS_AT_ONCE or done == total):
+                pieces += len(document.drafts)
+            if batch and (pieces >= at_once or done == total):
                 self.writer.add(batch, self._vectors(batch))
                 chunks += pieces
-                batch = []
+                batch, pieces = [], 0
                 seconds = max(1e-9, time.monotonic() - began)
                 left = (total - done) * seconds / done
                 self.tell(Progress("indexing", done, total, "documents", chunks / seconds, left))

@@ -24,8 +24,8 @@ READERS: dict[str, str] = {
     ".jsonl": "luthier.index.read_rows:read_jsonl",
     ".json": "luthier.index.read_rows:read_json",
 }
-VERSION = 1
-"""Raised when readers give other blocks: unchanged files are then read anew."""
+VERSION = 2
+"""Raised when other things are kept of a file: unchanged files are then read anew."""
 
 
 MOST_BYTES = 256_000_000

@@ -1,7 +1,8 @@
 """Extractive summaries: the sentences that hold most of what a document keeps coming back to."""
 
 from collections import Counter
-from math import log
+from heapq import heapify, heappop, heapreplace
+from math import fsum, log
 
 from luthier.index.parsed import Parsed
 from luthier.measure.sentences import sentences
@@ -22,20 +23,28 @@ def summarise(parsed: Parsed, most_words: int = 150) -> str:
     body = [block.text for block in parsed.blocks if block.kind != "heading"]
     found = [sentence for text in body for sentence in _sentences(text)][:SENTENCES_READ]
     bags = [set(words(sentence, bigrams=True)) for sentence in found]
-    spread = Counter(word for bag in bags for word in bag)
+    spread = Counter[str]()
+    for bag in bags:
+        spread.update(bag)
     value = {word: log(1 + count) for word, count in spread.items() if 1 < count <= max(2, len(bags) // 2)}
     chosen: list[int] = []
     room = most_words - len(words(" ".join(headings)))
-    left = {place: bag for place, bag in enumerate(bags) if bag}
+    # worths only fall, so the one that stays in front when it is reckoned anew is the best
+    left = [(-_worth(bag, value, place), place) for place, bag in enumerate(bags) if bag]
+    heapify(left)
     while left and room > 0:
-        best = max(left, key=lambda place: (_worth(left[place], value) * (1 + 1 / (1 + place)), -place))
-        bag = left.pop(best)
+        best = left[0][1]
+        now = (-_worth(bags[best], value, best), best)
+        heapreplace(left, now)
+        if left[0] != now:
+            continue
+        heappop(left)
         length = len(words(found[best]))
         if length > max(room, most_words // 3) and chosen:
             continue
         chosen.append(best)
         room -= length
-        value = {word: (worth / 3 if word in bag else worth) for word, worth in value.items()}
+        value.update({word: value[word] / 3 for word in bags[best] if word in value})
     title = [parsed.title] if parsed.title and parsed.title not in headings else []
     return "\n".join([*title, *headings[:20], *(found[place] for place in sorted(chosen))])
 
@@ -44,6 +53,6 @@ def _sentences(text: str) -> list[str]:
     return [text[begin:end] for begin, end in sentences(text)]
 
 
-def _worth(bag: set[str], value: dict[str, float]) -> float:
-    """The mean worth of a sentence's words, so that long ones are not preferred for their length alone."""
-    return sum(value.get(word, 0.0) for word in bag) / (len(bag) + 5)
+def _worth(bag: set[str], value: dict[str, float], place: int) -> float:
+    """The mean worth of a sentence's words, more for early ones; long ones are not preferred for their length alone."""
+    return fsum(value[word] for word in bag if word in value) / (len(bag) + 5) * (1 + 1 / (1 + place))

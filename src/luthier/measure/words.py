@@ -11,6 +11,7 @@ import sys
 import unicodedata
 from collections.abc import Sequence
 from functools import cache
+from itertools import pairwise
 from typing import Literal
 
 HAN = (
@@ -57,16 +58,14 @@ def words(text: str, *, bigrams: bool = False) -> list[str]:
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     visible = _INVISIBLE.sub("", folded)
     found: list[str] = []
-    for match in _pattern().finditer(visible):
-        run = match.group()
-        if match.lastgroup != "cjk":
+    for cjk, run in _pattern().findall(visible):
+        if run:
             found.append(run)
         elif bigrams:
-            for place, character in enumerate(run):
-                found.append(character)
-                found.extend([run[place : place + 2]] if place + 1 < len(run) else [])
+            found += [word for first, second in pairwise(cjk) for word in (first, first + second)]
+            found.append(cjk[-1])
         else:
-            found.extend(run)
+            found.extend(cjk)
     return found
 
 

@@ -22,7 +22,7 @@ class SearchSpec(Spec):
     fusion: Literal["weighted", "rrf"] = "weighted"
     """How two rankings become one: by scores brought between 0 and 1 (better on all sets it was measured on), or by
     ranks alone (reciprocal rank fusion)."""
-    dense_weight: Annotated[float, Field(ge=0, le=1)] = 0.5
+    dense_weight: Annotated[float, Field(ge=0, le=1)] = 0.4
     """Share of meaning in fusion, the rest is of words."""
     documents: Annotated[int, Field(ge=1, le=10_000)] = 10
     """How many documents the first of two steps keeps."""

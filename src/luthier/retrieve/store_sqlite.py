@@ -7,10 +7,10 @@ full-text index must rank every entry that holds any of the words. Small segment
 """
 
 import threading
-from array import array
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -135,17 +135,9 @@ class SqliteStore:
             yield word, np.frombuffer(ids, np.int32), np.frombuffer(counts, np.uint16).astype(np.float32)
 
     def _insert_segment(self, entries: Sequence[Entry]) -> int:
-        ids: dict[str, array[int]] = defaultdict(lambda: array("i"))
-        counts: dict[str, array[int]] = defaultdict(lambda: array("H"))
-        for entry in sorted(entries, key=lambda entry: entry.id):
-            for word, count in Counter(entry.tokens).items():
-                ids[word].append(entry.id)
-                counts[word].append(min(count, 65_535))
         number = self._new_segment(len(entries))
-        self._connection.executemany(
-            "INSERT INTO posting VALUES (?, ?, ?, ?)",
-            [(word, number, ids[word].tobytes(), counts[word].tobytes()) for word in sorted(ids)],
-        )
+        rows = ((word, number, ids, counts) for word, ids, counts in _postings_of(entries))
+        self._connection.executemany("INSERT INTO posting VALUES (?, ?, ?, ?)", rows)
         return number
 
     def _new_segment(self, entries: int) -> int:
@@ -256,6 +248,22 @@ class SqliteStore:
         for begin in range(0, len(values), AT_ONCE):
             part = values[begin : begin + AT_ONCE]
             yield from self._connection.execute(statement.format(marks=",".join("?" * len(part))), part).fetchall()
+
+
+def _postings_of(entries: Sequence[Entry]) -> Iterator[tuple[str, bytes, bytes]]:
+    """Give each word of entries with the ids that hold it, rising, and how often; in the words' order."""
+    ordered = sorted(entries, key=lambda entry: entry.id)
+    codes: defaultdict[str, int] = defaultdict(count().__next__)
+    code = np.fromiter((codes[word] for entry in ordered for word in entry.tokens), np.int64)
+    holder = np.repeat(np.arange(len(ordered)), [len(entry.tokens) for entry in ordered])
+    # one number for each word in each entry: sorted, they stand word by word, and in it entry by entry
+    pairs, times = np.unique(code * len(ordered) + holder, return_counts=True)
+    ids = np.asarray([entry.id for entry in ordered], np.int32)[pairs % len(ordered)]
+    counts = np.minimum(times, 65_535).astype(np.uint16)
+    begins = np.searchsorted(pairs, np.arange(len(codes) + 1) * len(ordered))
+    for word in sorted(codes):
+        begin, end = begins[codes[word]], begins[codes[word] + 1]
+        yield word, ids[begin:end].tobytes(), counts[begin:end].tobytes()
 
 
 def _end_to_end(parts: Sequence[tuple[bytes, bytes]]) -> tuple[bytes, bytes]:

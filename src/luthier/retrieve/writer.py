@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import log
 from typing import Any, Literal
 
 from luthier.retrieve.bm25 import terms
@@ -14,6 +15,10 @@ from luthier.retrieve.ports import Entry, Store, Vector
 KNOWN = "SELECT id FROM chunk WHERE content = ? AND kind = ? LIMIT 1"
 KINDS = ("chunk", "summary")
 """Kinds of pieces that are searched, each in a collection of its own; a `parent` is only handed over."""
+
+
+OUTLINE_WORDS = 20_000
+"""Different words of a document by which its summary is found, the most frequent ones."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,7 @@ class Writer:
             self._stores[kind].put(found)
         with writing(self._catalogue.connection):
             old = self._ids_of([document.label for document in documents])
-            self._leave(old)
+            self._mark_gone(old)
             for number in coming:
                 self._run("UPDATE document SET state = 'here' WHERE id = ?", (number,))
             for kind, found in entries.items():
@@ -110,7 +115,7 @@ class Writer:
         """Take documents out: none of their chunks is found once this returns. Gives how many there were."""
         with writing(self._catalogue.connection):
             old = self._ids_of(labels)
-            self._leave(old)
+            self._mark_gone(old)
             if old:
                 self._raise_revision()
         self._erase(old)
@@ -135,8 +140,13 @@ class Writer:
         )
         number = int(cursor.lastrowid or 0)
         ids: list[int] = []
+        said: Counter[str] = Counter()
         for place, draft in enumerate(document.drafts):
             tokens = tuple(terms(draft.searched)) if draft.kind in KINDS else ()
+            if draft.kind == "chunk":
+                said.update(tokens)
+            elif draft.kind == "summary":
+                tokens += _outline(said)
             content = draft.content
             cursor = self._run(
                 "INSERT INTO chunk (document, kind, place, parent, page, heading, begin, finish, metadata, text, "
@@ -160,23 +170,31 @@ class Writer:
                 entries[draft.kind].append(Entry(ids[-1], tokens, vectors.get(content)))
         return number
 
-    def _leave(self, documents: Sequence[int]) -> None:
-        """Mark documents as gone, inside a transaction, and take their words out of the statistics."""
-        for number in documents:
-            self._run("UPDATE document SET state = 'gone' WHERE id = ?", (number,))
-            for kind in KINDS:
-                rows = self._run("SELECT tokens FROM chunk WHERE document = ? AND kind = ?", (number, kind))
-                self._count(kind, [tuple(text.split(" ")) if text else () for (text,) in rows], -1)
+    def _mark_gone(self, documents: Sequence[int]) -> None:
+        """Let documents not be found any more, inside a transaction."""
+        self._catalogue.connection.executemany(
+            "UPDATE document SET state = 'gone' WHERE id = ?", [(number,) for number in documents]
+        )
 
     def _erase(self, documents: Sequence[int]) -> None:
+        """Take away documents that are not found: from the stores, and with what they say in the statistics."""
         for number in documents:
             for kind in KINDS:
                 rows = self._run("SELECT id FROM chunk WHERE document = ? AND kind = ?", (number, kind))
                 self._stores[kind].delete([chunk for (chunk,) in rows])
         with writing(self._catalogue.connection):
+            for number in self._counted(documents):
+                for kind in KINDS:
+                    rows = self._run("SELECT tokens FROM chunk WHERE document = ? AND kind = ?", (number, kind))
+                    self._count(kind, [tuple(text.split(" ")) if text else () for (text,) in rows], -1)
             for number in documents:
                 self._run("DELETE FROM chunk WHERE document = ?", (number,))
                 self._run("DELETE FROM document WHERE id = ?", (number,))
+
+    def _counted(self, documents: Sequence[int]) -> list[int]:
+        """Give those that were here once: what was only coming is in no statistics."""
+        states = {number: self._run("SELECT state FROM document WHERE id = ?", (number,)) for number in documents}
+        return [number for number, row in states.items() if row.fetchone() == ("gone",)]
 
     def _ids_of(self, labels: Sequence[str]) -> list[int]:
         found: list[int] = []
@@ -203,6 +221,13 @@ class Writer:
         self._run(
             "INSERT INTO fact VALUES ('revision', 1) ON CONFLICT DO UPDATE SET value = value + 1",
         )
+
+
+def _outline(said: Counter[str]) -> tuple[str, ...]:
+    """Give the words of a document, each about as often as the logarithm of how often it is said: a summary is found
+    by them too, since what is asked for seldom stands in a summary."""
+    common = said.most_common(OUTLINE_WORDS)
+    return tuple(word for word, count in common for _ in range(1 + int(log(count))))
 
 
 def _json(value: Any) -> str:
