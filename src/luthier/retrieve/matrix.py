@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from luthier.retrieve import coarse
 from luthier.retrieve.ports import Vector
 
 
@@ -16,6 +17,7 @@ class Matrix:
         self._ids: npt.NDArray[np.int64] = np.zeros(rows, np.int64)
         self._vectors: npt.NDArray[np.float32] = np.zeros((rows, width), np.float32)
         self._row_of: dict[int, int] = {}
+        self._coarse: coarse.Coarse | None = None
 
     def __len__(self) -> int:
         return len(self._row_of)
@@ -30,9 +32,13 @@ class Matrix:
         self._ids[begin:end] = ids
         self._vectors[begin:end] = vectors
         self._row_of.update(zip(ids, range(begin, end), strict=True))
+        if self._coarse:
+            self._coarse.add(self._ids[begin:end], self._vectors[begin:end])
 
     def remove(self, ids: Sequence[int]) -> None:
         """Take rows away; ids that are not in it are passed over."""
+        if self._coarse:
+            self._coarse.remove(ids)
         for number in ids:
             row = self._row_of.pop(number, None)
             if row is None:
@@ -45,9 +51,20 @@ class Matrix:
     def nearest(self, vector: Vector, count: int, only: Sequence[int] | None = None) -> list[tuple[int, float]]:
         """Give the (id, dot product) of the nearest rows; `only` among these ids."""
         if only is None:
-            return best(self._ids[: len(self)], self._vectors[: len(self)] @ vector, count)
-        rows = [self._row_of[number] for number in only if number in self._row_of]
+            copy = self._coarse_copy()
+            found = copy.nearest(vector, count, lambda ids: self._vectors[self._rows(ids)] @ vector) if copy else None
+            return found or best(self._ids[: len(self)], self._vectors[: len(self)] @ vector, count)
+        rows = self._rows(only)
         return best(self._ids[rows], self._vectors[rows] @ vector, count)
+
+    def _rows(self, ids: Sequence[int]) -> list[int]:
+        return [self._row_of[number] for number in ids if number in self._row_of]
+
+    def _coarse_copy(self) -> coarse.Coarse | None:
+        """Give the coarse copy of many vectors, made when it is first asked for; None for few, or without FAISS."""
+        if self._coarse is None and len(self) >= coarse.LEAST_ROWS and coarse.is_installed():
+            self._coarse = coarse.Coarse(self._ids[: len(self)], self._vectors[: len(self)])
+        return self._coarse
 
 
 def nearest_of(vectors: Mapping[int, Vector], vector: Vector, count: int) -> list[tuple[int, float]]:
