@@ -83,18 +83,17 @@ def _reach(
     catalogue: Catalogue, number: int, sections: dict[str, Sequence[Section]], depth: int
 ) -> Iterator[tuple[int, int | None]]:
     """Give a chunk, and what can be reached from it with the chunk that points to it, each once."""
-    seen = {number}
-    edge: list[tuple[int, int | None]] = [(number, None)]
-    for _ in range(depth + 1):
-        yield from edge
-        chunks = catalogue.chunks([one for one, _ in edge])
-        edge = [
-            (target, source)
-            for source, chunk in chunks.items()
-            for target in _targets(catalogue, chunk, sections)
-            if target not in seen
-        ]
-        seen.update(target for target, _ in edge)
+    yield number, None
+    seen, edge = {number}, [number]
+    for _ in range(depth):
+        reached: dict[int, int] = {}
+        for source, chunk in catalogue.chunks(edge).items():
+            for target in _targets(catalogue, chunk, sections):
+                if target not in seen:
+                    reached.setdefault(target, source)
+        yield from reached.items()
+        edge = list(reached)
+        seen.update(edge)
 
 
 def _targets(catalogue: Catalogue, chunk: Chunk, sections: dict[str, Sequence[Section]]) -> list[int]:
