@@ -33,6 +33,11 @@ TOOLS: dict[str, Tool] = {
         command="llm-comply",
         purpose="ask a server how much of the OpenAI API it keeps (make conformance)",
     ),
+    "lm-eval": Tool(
+        pins=("lm-eval[api]==0.4.13", "transformers==5.23.0"),
+        command="lm-eval",
+        purpose="ask the tasks of the Language Model Evaluation Harness (evaluate task=lm_eval:NAME)",
+    ),
     "ocrmypdf": Tool(
         pins=("ocrmypdf==17.13.0",),
         command="ocrmypdf",

@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from compare_models import Bench, bench, knows, learns_from_examples, made, mumbles
+from compare_models import Bench, bench, knows, learns_from_examples, mumbles
+from fake_chat import FakeModel, made
 
 from luthier.artifact.store import Artifact, Store
+from luthier.compare.line_up import line_up
 from luthier.compare.run import compare
 from luthier.compare.spec import CompareSpec, SearchSpec
 from luthier.engine.prompted import read_prompt
@@ -84,8 +86,8 @@ def test_a_knowledge_base_and_others_are_candidates(store: Store) -> None:
     found = bench(store, mumbles, mumbles)
     answers = made(store, "release", "kb", {}, lambda out: None)
     other = made(store, "model", "other", {}, lambda out: None)
-    found.models |= {answers.id: type(found.models[found.base.id])(knows)}
-    found.models |= {other.id: type(found.models[found.base.id])(mumbles)}
+    found.models |= {answers.id: FakeModel(hear=knows)}
+    found.models |= {other.id: FakeModel(hear=mumbles)}
     spec = QUICK.model_copy(update={"also": (other.id,), "search": SearchSpec(shots=()), "tuned": False})
     done = ran(found, spec, knowledge=answers)
     assert [one["label"] for one in done.card.figures["candidates"]] == [
@@ -93,6 +95,26 @@ def test_a_knowledge_base_and_others_are_candidates(store: Store) -> None:
     ]  # fmt: skip
     assert done.card.figures["verdict"][0] == "A knowledge base will do: no tuning is needed."
     assert done.card.inputs["also_1"] == other.id
+
+
+def test_a_knowledge_base_is_called_by_who_writes_its_answers(store: Store) -> None:
+    found = bench(store, mumbles, mumbles)
+    stranger = made(store, "model", "stranger", {}, lambda out: None)
+    writers = {"base": found.base.id, "tuned": found.tuned.id, "stranger": stranger.id}
+    bases = {
+        name: made(store, "answer", name, {"generator": writer}, lambda out: None) for name, writer in writers.items()
+    } | {"nobody": made(store, "answer", "nobody", {}, lambda out: None)}
+    given = {"base": found.base, "tuned": found.tuned}
+    called = {}
+    for name, knowledge in bases.items():
+        *_, one = line_up(QUICK, given | {"knowledge": knowledge}, store, found.open_model)[:2]
+        called[name] = (one.way, one.label)
+    assert called == {
+        "base": ("knowledge", "the base with a knowledge base"),
+        "tuned": ("both", "the tuned model with a knowledge base"),
+        "stranger": ("other", f"{stranger.id} with a knowledge base"),
+        "nobody": ("knowledge", "a knowledge base alone, which quotes"),
+    }
 
 
 def test_only_rows_without_a_tag_are_asked_and_every_candidate_the_same(store: Store) -> None:

@@ -104,6 +104,7 @@ def test_the_least_length_of_the_file_gives_way_to_the_most_of_the_request(tmp_p
         (Sampling(max_tokens=3, min_tokens=4), "min_tokens", "up to max_tokens"),
         (Sampling(min_tokens=-1), "min_tokens", "0 up"),
         (Sampling(top_logprobs=-1), "top_logprobs", "0 or more"),
+        (Sampling(prompt_logprobs=-1), "prompt_logprobs", "0 or more"),
         (Sampling(max_seconds=0.0), "max_seconds", "more than 0"),
         (Sampling(max_seconds=float("nan")), "max_seconds", "more than 0"),
     ],

@@ -225,6 +225,28 @@ def test_log_probabilities_are_those_a_forward_pass_gives(model: LocalModel) -> 
     assert model.answer(PROMPTS[:1], GREEDY)[0].logprobs == ()
 
 
+def test_log_probabilities_of_a_prompt_are_those_a_forward_pass_gives(
+    model: LocalModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("luthier.engine.score.CHUNK", 7)  # more than one bite
+    asked = replace(GREEDY, prompt_logprobs=3, max_tokens=1)
+    answers = model.answer(PROMPTS, asked)
+    for answer in answers:
+        ids = torch.tensor([answer.prompt_ids])
+        with torch.inference_mode():
+            truth_TV = model.model(input_ids=ids).logits[0, :-1].log_softmax(-1)
+        assert [one.token_id for one in answer.prompt_logprobs] == list(answer.prompt_ids[1:])
+        found = torch.tensor([one.logprob for one in answer.prompt_logprobs])
+        assert torch.allclose(found, truth_TV.gather(1, ids[0, 1:, None]).squeeze(1), atol=1e-4)
+        best_TK = truth_TV.topk(3).values
+        assert torch.allclose(
+            torch.tensor([[v for _, v in one.top] for one in answer.prompt_logprobs]), best_TK, atol=1e-4
+        )
+    *_, last = model.stream(PROMPTS[0], asked, lambda: False)
+    assert last.answer == answers[0]
+    assert model.answer(PROMPTS[:1], GREEDY)[0].prompt_logprobs == ()
+
+
 def test_no_end_comes_early(model: LocalModel, tmp_path: Path) -> None:
     [whole] = model.answer(PROMPTS[:1], GREEDY)
     early = stopping_early(model, tmp_path, [whole.token_ids[2]])

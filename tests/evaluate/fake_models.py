@@ -1,63 +1,15 @@
-"""Models that obey the port and know what to say, and the artifacts an evaluation of them needs."""
+"""The artifacts that an evaluation of fake models needs."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from fake_chat import FakeModel, made
 
 from luthier.artifact.example import Example, Message, write_examples
-from luthier.artifact.order import Kind, Order
 from luthier.artifact.store import Artifact, Store
 from luthier.artifact.tokens import Tokens, write_tokens
-from luthier.engine.ports import ALWAYS_TAKEN, Answer, Piece, Prompt, Sampling
-from luthier.event import Progress, Tell, hush
-
-
-@dataclass
-class FakeModel:
-    """Says `say(question)`; each supervised token has the log-probability it was given."""
-
-    say: Callable[[str], str]
-    log_probability: float = -1.0
-    finish_after: int = 1_000
-    batches: list[int] = field(default_factory=list)
-    samplings: list[Sampling] = field(default_factory=list)
-
-    @property
-    def name(self) -> str:
-        return "fake"
-
-    @property
-    def takes(self) -> frozenset[str]:
-        return ALWAYS_TAKEN
-
-    @property
-    def defaults(self) -> Mapping[str, Any]:
-        return {}
-
-    def answer(self, prompts: Sequence[Prompt], sampling: Sampling, tell: Tell) -> list[Answer]:
-        self.batches.append(len(prompts))
-        self.samplings.append(sampling)
-        tell(Progress("answer", len(prompts), len(prompts), "prompts"))
-        answers = []
-        for prompt in prompts:
-            assert isinstance(prompt, tuple)
-            last = prompt[-1]
-            assert isinstance(last, Message)
-            text = self.say(last.content)
-            cut = len(text) > self.finish_after
-            answers.append(Answer(text[: self.finish_after], (1,), (1,), "length" if cut else "stop"))
-        return answers
-
-    def stream(self, prompt: Prompt, sampling: Sampling, cancelled: Callable[[], bool]) -> Iterator[Piece]:
-        raise NotImplementedError
-
-    def score(self, rows: Sequence[Tokens], tell: Tell) -> list[npt.NDArray[np.float64]]:
-        assert all(row.supervised for row in rows)
-        return [np.full(row.supervised, self.log_probability) for row in rows]
 
 
 def example(number: int, *, tag: str = "", group: str = "", reference: str | None = None) -> Example:
@@ -73,16 +25,6 @@ def tokens(length: int, supervised: int) -> Tokens:
     mask = np.zeros(length, np.bool_)
     mask[length - supervised :] = True
     return Tokens(np.arange(length, dtype=np.int32), mask)
-
-
-def made(store: Store, kind: Kind, name: str, inputs: Mapping[str, str], fill: Callable[[Path], None]) -> Artifact:
-    """Make an artifact without its stage."""
-
-    def build(out: Path, work: Path) -> Mapping[str, Any]:
-        fill(out)
-        return {}
-
-    return store.make(Order(kind, "test", 1, {"name": name}, inputs), build, hush)
 
 
 @dataclass

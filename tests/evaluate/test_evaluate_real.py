@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from fake_models import made
+from fake_chat import made
 
 from luthier.artifact.example import Example, Message, write_examples
 from luthier.artifact.store import Artifact, Store

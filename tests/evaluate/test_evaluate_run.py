@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_models import Bench, FakeModel, bench, example, made, mumble, parrot, tokens
+from fake_chat import FakeModel, made
+from fake_models import Bench, bench, example, mumble, parrot, tokens
 
 from luthier.artifact.store import Artifact, Store
 from luthier.errors import DataError, KindError, SpecError
@@ -213,7 +214,11 @@ def tell(event):
 spec = EvaluateSpec(bootstrap=100, task=sys.argv[2])
 evaluate(spec, found.base, found.tuned, found.data, None, found.store, tell, found.open_model)
 """
-    places = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    places = [
+        str(Path(__file__).parent),
+        str(Path(__file__).parents[1] / "models"),
+        *filter(None, [os.environ.get("PYTHONPATH")]),
+    ]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(places)}
     place = tmp_path / "killed"
     done = subprocess.run([sys.executable, "-c", program, str(place), task], env=environment, check=False)

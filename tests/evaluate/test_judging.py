@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_models import FakeModel, bench, example, made
+from fake_chat import FakeModel, made
+from fake_models import bench, example
 
 from luthier.artifact.store import Store
+from luthier.engine.judging import Case, ModelJudge, OfflineJudge, Verdict, read_verdict
 from luthier.engine.ports import Answer, Prompt, Sampling
 from luthier.errors import ServeError
 from luthier.evaluate.ask import Reply
 from luthier.evaluate.judged import biases
-from luthier.evaluate.judging import Case, ModelJudge, OfflineJudge, Verdict, read_verdict
 from luthier.evaluate.run import evaluate
 from luthier.evaluate.spec import EvaluateSpec
 from luthier.event import Tell, hush

@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
+from luthier.evaluate.find_out import Wanted
 from luthier.evaluate.report import row_metric, write_report
+from luthier.measure.metrics import METRICS
 from luthier.measure.task import TaskSpec
 
 TASK = TaskSpec(title="问答 <b>&</b>", metrics=("bleu", "rouge_l", "perplexity"))
@@ -57,7 +59,7 @@ def page(tmp_path: Path, records: list[dict[str, Any]], task: TaskSpec = TASK) -
     scores = {
         tag: {**table, "metrics": {key: table["metrics"][key] for key in task.metrics}} for tag, table in SCORES.items()
     }
-    write_report(path, task, NAMES, scores, records, 0.95)
+    write_report(path, task, NAMES, scores, records, 0.95, Wanted({}))
     html = path.read_text(encoding="utf-8")
     return html, Page(html)
 
@@ -120,4 +122,4 @@ def test_no_rows_still_make_a_page(tmp_path: Path) -> None:
     [(("bleu", "rouge_l"), "rouge_l"), (("exact_match", "rouge_l"), "exact_match"), (("bleu", "perplexity"), "bleu")],
 )
 def test_rows_are_ordered_by_the_first_metric_that_rows_have(metrics: tuple[str, ...], wanted: str) -> None:
-    assert row_metric(TaskSpec(title="t", metrics=metrics)) == wanted
+    assert row_metric(TaskSpec(title="t", metrics=metrics), METRICS) == wanted

@@ -1,10 +1,12 @@
 """Hostile answers, run for real: none passes, and none changes anything outside."""
 
+import os
 import shutil
 import socket
 import threading
 import time
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,17 +21,22 @@ TEST = "def check(candidate):\n    assert candidate(1) == 2\n    assert candidat
 PROOF = Proof("def f(x):\n", TEST, "f")
 CAPS = Caps(seconds=0.5, memory_mb=256, processes=8)
 
-walled = pytest.mark.skipif(
-    shutil.which("bwrap") is None, reason="bubblewrap is not installed (apt install bubblewrap)"
-)
+
+@pytest.fixture(params=sandbox.WALLS)
+def walled(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Let one kind of walls stand, where this machine has it."""
+    tool = str(request.param)
+    if shutil.which(tool) is None:
+        pytest.skip(f"{tool} is not installed")
+    monkeypatch.setattr(sandbox, "WALLS", {tool: sandbox.WALLS[tool]})
+    return tool
 
 
-@walled
-def test_this_machine_can_shut_code_in() -> None:
-    check_sandbox()
+def test_this_machine_can_shut_code_in(walled: str) -> None:
+    assert check_sandbox() == walled
 
 
-@walled
+@pytest.mark.usefixtures("walled")
 @pytest.mark.parametrize(
     ("answer", "problem"),
     [
@@ -53,7 +60,7 @@ def test_there_are_attacks() -> None:
     assert len(ATTACKS) > 15
 
 
-@walled
+@pytest.mark.usefixtures("walled")
 @pytest.mark.parametrize("name", ATTACKS)
 def test_a_hostile_answer_does_not_pass(name: str) -> None:
     begun = time.monotonic()
@@ -61,7 +68,7 @@ def test_a_hostile_answer_does_not_pass(name: str) -> None:
     assert time.monotonic() - begun < 60
 
 
-@walled
+@pytest.mark.usefixtures("walled")
 def test_nothing_outside_is_touched(tmp_path: Path) -> None:
     kept = tmp_path / "kept.txt"
     kept.write_text("dear", encoding="utf-8")
@@ -72,7 +79,7 @@ def test_nothing_outside_is_touched(tmp_path: Path) -> None:
     assert kept.read_text(encoding="utf-8") == "dear"
 
 
-@walled
+@pytest.mark.usefixtures("walled")
 def test_no_word_reaches_the_network() -> None:
     heard: list[object] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -97,31 +104,44 @@ def test_no_word_reaches_the_network() -> None:
     assert heard == []
 
 
-@walled
+@pytest.mark.usefixtures("walled")
 def test_no_secret_of_the_environment_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "secret")
     answer = "    import os\n    return x + 1 if 'HF_TOKEN' not in os.environ else 0\n"
     assert prove(answer, PROOF, CAPS) == ""
 
 
-@walled
+@pytest.mark.usefixtures("walled")
 def test_after_all_attacks_nothing_is_left_running() -> None:
     assert prove(ATTACKS["forks"], PROOF, CAPS)
     time.sleep(0.5)
     lines = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
     assert any(b"pytest" in line for line in lines)
-    assert not [line for line in lines if b"/run/sandboxed.py" in line]
+    assert not [line for line in lines if b"/run/sandboxed.py" in line or b"walls.py" in line]
 
 
 def test_where_the_kernel_refuses_code_is_refused_with_a_mend(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sandbox, "PROGRAM", "no-such-program")
-    sandbox._problem.cache_clear()
+    monkeypatch.setattr(sandbox, "WALLS", {"no-such-program": sandbox.WALLS["bwrap"]})
     with pytest.raises(ToolError) as caught:
         check_sandbox()
-    sandbox._problem.cache_clear()
-    assert caught.value.what == "code cannot be shut in here: no-such-program is not installed"
+    assert caught.value.what == "code cannot be shut in here: no-such-program: it is not installed"
+    assert caught.value.where == "the sandbox of code tasks"
     assert "apt install bubblewrap" in caught.value.mend
     assert "unsafe=true" in caught.value.mend
+
+
+def test_walls_that_do_not_stand_say_why_and_the_next_are_taken(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "leaning").write_text("#!/bin/sh\necho 'no namespaces for you' >&2\nexit 1\n", encoding="utf-8")
+    (tmp_path / "leaning").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    leaning: dict[str, Callable[[Path, bool], list[str]]] = {"leaning": lambda program, is_root: ["leaning"]}
+    monkeypatch.setattr(sandbox, "WALLS", leaning)
+    with pytest.raises(ToolError, match="leaning: no namespaces for you"):
+        check_sandbox()
+    monkeypatch.setattr(sandbox, "WALLS", leaning | {"sh": lambda program, is_root: ["sh", "-c", "echo walled"]})
+    assert check_sandbox() == "sh"
 
 
 def test_unsafe_runs_it_bare_and_by_the_same_tests() -> None:

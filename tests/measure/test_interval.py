@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from luthier.measure.interval import Comparison, Floats, compare
+from luthier.measure.interval import Comparison, Floats, compare, estimate
 
 
 def mean(sums: Floats) -> Floats:
@@ -56,6 +56,28 @@ def test_the_interval_is_the_published_one_for_efrons_spatial_data() -> None:
     assert found.gain == pytest.approx(171.5, abs=0.05)
     assert found.low == pytest.approx(115.8, abs=3)
     assert found.high == pytest.approx(259.6, abs=5)
+
+
+SKEWED = [0.1, 0.2, 0.2, 0.3, 0.5, 0.8, 1.3, 2.1, 3.4, 5.5, 8.9, 14.4]
+PAIRS = [[1, 2, 4, 3, 8, 2, 9, 1, 5, 30], [2, 3, 5, 9, 9, 4, 12, 1, 8, 31]]
+
+
+@pytest.mark.parametrize(
+    ("sums", "low", "high", "step"),
+    [
+        ([[1, 1]] * 29 + [[0, 1]], 25 / 30, 1, 1 / 30),
+        ([[1, 1]] * 27 + [[0, 1]] * 3, 22 / 30, 29 / 30, 1 / 30),
+        ([[1, 1]] * 3 + [[0, 1]] * 27, 1 / 30, 8 / 30, 1 / 30),
+        ([[value, 1] for value in SKEWED], 1.36667, 6.64167, 0.15),
+        ([list(pair) for pair in zip(*PAIRS, strict=True)], 0.59322, 0.92021, 0.01),
+    ],
+)
+def test_the_interval_is_scipys(sums: list[list[float]], low: float, high: float, step: float) -> None:
+    # scipy 1.17.1: stats.bootstrap(..., method="BCa", n_resamples=200_000, rng=default_rng(0)) of the mean, and of the
+    # ratio of sums (paired=True); a yes or no moves by one row at a time
+    names = [str(place) for place in range(len(sums))]
+    found = estimate(np.asarray(sums, np.float64), mean, groups=names, resamples=50_000, seed=1)
+    assert (found.low, found.high) == pytest.approx((low, high), abs=step + 1e-9)
 
 
 @pytest.mark.parametrize("shape", ["even", "skewed", "yes or no"])

@@ -131,6 +131,35 @@ def test_completions_tell_log_probabilities_in_their_own_form_and_echo(client: O
     assert "".join(chunk.choices[0].text for chunk in stream) == echoed.choices[0].text
 
 
+def test_an_echoed_prompt_has_log_probabilities_where_lm_eval_looks_for_them(client: OpenAI) -> None:
+    [ids, _] = [
+        client.completions.create(model="tiny", prompt=text, max_tokens=1, extra_body={"return_token_ids": True})
+        for text in ("The fox jumps", "x")
+    ]
+    prompt: list[int] = ids.model_extra["prompt_token_ids"]  # type: ignore[index]
+    said = client.completions.create(
+        model="tiny", prompt=[prompt, prompt[:2]], temperature=0, max_tokens=1, echo=True, logprobs=1
+    )
+    for choice, length in zip(said.choices, (len(prompt), 2), strict=True):
+        form = choice.logprobs
+        assert form is not None
+        assert form.tokens is not None
+        assert form.token_logprobs is not None
+        assert form.top_logprobs is not None
+        assert [
+            len(part or []) for part in (form.tokens, form.token_logprobs, form.top_logprobs, form.text_offset)
+        ] == [length + 1] * 4
+        assert form.token_logprobs[0] is form.top_logprobs[0] is None
+        assert "".join(form.tokens)[: len(choice.text)] == choice.text
+        for logprob, top in zip(form.token_logprobs[1:], form.top_logprobs[1:], strict=True):
+            assert logprob <= max(top.values()) + 1e-6 <= 1e-6
+    # both begin alike, so what is said of the beginning is the same
+    first, second = (choice.logprobs.token_logprobs for choice in said.choices)  # type: ignore[union-attr]
+    assert first
+    assert second
+    assert first[1] == pytest.approx(second[1], abs=1e-4)
+
+
 def test_a_schema_holds_the_answer_and_the_client_parses_it(client: OpenAI) -> None:
     class Sky(pydantic.BaseModel):
         is_blue: bool

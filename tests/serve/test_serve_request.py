@@ -198,7 +198,9 @@ def test_every_wish_that_only_some_engines_know_is_read() -> None:
     assert read_chat(chat(guided_json={"type": "null"}), None).sampling.json_schema == '{"type": "null"}'
     assert read_completion(completion(logprobs=4), None).sampling.top_logprobs == 4
     assert read_completion(completion(echo=True), None).echo
-    assert refused(completion(echo=True, logprobs=1), is_chat=False)["param"] == "logprobs"
+    both = read_completion(completion(echo=True, logprobs=1), None).sampling
+    assert (both.top_logprobs, both.prompt_logprobs) == (1, 1)
+    assert refused(completion(echo=True, logprobs=1, stream=True), is_chat=False)["param"] == "logprobs"
 
 
 def test_what_nobody_knows_is_left_alone_and_named() -> None:

@@ -88,6 +88,12 @@ class Example:
         return self.messages[:-1]
 
     @property
+    def shown(self) -> str:
+        """What a person reads of the prompt: its turns but the system's, with who speaks if there are several."""
+        turns = [turn for turn in self.prompt if turn.role != "system"]
+        return "\n".join(turn.content if len(turns) == 1 else f"{turn.role}: {turn.content}" for turn in turns)
+
+    @property
     def reference(self) -> str:
         """The last answer; of a text, the text; of a classification, its label as text."""
         if self.messages:

@@ -70,12 +70,13 @@ def _rollback(store: Store, given: Mapping[str, Any]) -> None:
 
 def _settle(store: Store, given: Mapping[str, Any]) -> None:
     from luthier.artifact.traffic import seal_traffic
+    from luthier.recipe.openers import open_artifact
     from luthier.release.trial import settle
 
     path = Path(given["traffic"])
     with telling(store, "release") as tell:
         found = seal_traffic(store, path, tell) if path.is_file() else store.find(given["traffic"], "traffic")
-        name = settle(store, found, tell)
+        name = settle(store, found, tell, lambda name: open_artifact(store, store.find(name), tell=tell))
     click.echo(name)
 
 

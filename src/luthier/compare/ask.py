@@ -9,8 +9,8 @@ from statistics import median
 from typing import Any
 
 from luthier.artifact import atomic
-from luthier.artifact.example import Conversation, Example
-from luthier.engine.ports import ChatModel, Closing, Prompt, Sampling
+from luthier.artifact.example import Example
+from luthier.engine.ports import ChatModel, Sampling, close, prompt_of
 from luthier.event import Progress, Tell, hush
 
 ALONE = 3
@@ -96,7 +96,7 @@ def ask(
         for part in parts[len(done) :]:
             model = model or open_model()
             begun = time.monotonic()
-            answers = model.answer([_prompt(row) for row in part], sampling, hush)
+            answers = model.answer([prompt_of(row) for row in part], sampling, hush)
             seconds = time.monotonic() - begun
             replies = tuple(Reply(one.text, one.finish, len(one.prompt_ids), len(one.token_ids)) for one in answers)
             held = max(0, _resident_bytes() - before)
@@ -107,16 +107,6 @@ def ask(
         if closes:
             close(model)
     return Asked(tuple(done))
-
-
-def close(model: object) -> None:
-    """Let a model give back what it holds, if it holds something."""
-    if isinstance(model, Closing):
-        model.close()
-
-
-def _prompt(row: Example) -> Prompt:
-    return Conversation(row.prompt, row.tools) if row.tools else row.prompt
 
 
 def _read(kept: Path, parts: Sequence[Sequence[Example]]) -> Iterator[Batch]:

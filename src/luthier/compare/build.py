@@ -136,12 +136,10 @@ def _plain(one: Weighed) -> dict[str, Any]:
 def _record(
     spec: CompareSpec, row: Example, place: int, candidates: Sequence[Candidate], asked: Sequence[Asked]
 ) -> dict[str, Any]:
-    turns = [turn for turn in row.prompt if turn.role != "system"]
-    said = [turn.content if len(turns) == 1 else f"{turn.role}: {turn.content}" for turn in turns]
     return {
         "id": row.id,
         "source": row.source,
-        "question": "\n".join(said),
+        "question": row.shown,
         "reference": row.reference,
         "answers": [one.replies[place].text for one in asked],
         "finish": [one.replies[place].finish for one in asked],

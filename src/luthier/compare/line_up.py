@@ -16,6 +16,7 @@ WAYS: Mapping[str, tuple[Way, str]] = {
     "tuned_knowledge": ("both", "the tuned model with a knowledge base"),
 }
 """Role -> how it is called."""
+QUOTES: tuple[Way, str] = ("knowledge", "a knowledge base alone, which quotes")
 
 
 def line_up(
@@ -27,11 +28,28 @@ def line_up(
         if role not in given:
             continue
         artifact = given[role]
-        way, label = WAYS.get(role, ("other", artifact.id))
+        way, label = _called(role, given)
         name = str(artifact.card.figures.get("prompt", ""))
         made = seconds_to_make(store, artifact)
         found.append(Candidate(way, label.format(name=name), artifact.id, made, partial(open_model, artifact)))
     return [*found, *(_remote(url) for url in spec.urls)]
+
+
+def _called(role: str, given: Mapping[str, Artifact]) -> tuple[Way, str]:
+    """How a candidate is called: a knowledge base by who writes its answers, whatever its role."""
+    artifact = given[role]
+    if artifact.kind != "answer":
+        return WAYS.get(role, ("other", artifact.id))
+    writer = artifact.order.inputs.get("generator", "")
+    address = str(artifact.order.spec.get("generator", ""))
+    if "://" in address:
+        return "other", f"{address} with a knowledge base"
+    if not writer or address == "none":
+        return QUOTES
+    for known, called in (("base", "knowledge"), ("tuned", "tuned_knowledge")):
+        if known in given and given[known].id == writer:
+            return WAYS[called]
+    return "other", f"{writer} with a knowledge base"
 
 
 def _remote(address: str) -> Candidate:

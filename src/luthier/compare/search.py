@@ -8,10 +8,10 @@ from typing import Any
 import yaml
 
 from luthier.artifact.example import Example, read_examples
-from luthier.compare.ask import ask, close
+from luthier.compare.ask import ask
 from luthier.compare.spec import CompareSpec
 from luthier.compare.weigh import outcome
-from luthier.engine.ports import ChatModel, Sampling
+from luthier.engine.ports import ChatModel, Sampling, close
 from luthier.engine.prompted import PromptedModel, PromptTemplate, write_prompt
 from luthier.errors import DataError
 from luthier.event import Chose, Tell

@@ -38,6 +38,7 @@ class Row:
     """The answer ends once its making has taken so long; None: whenever it ends."""
     token_ids: list[int] = field(default_factory=list)
     logprobs: list[Likely] = field(default_factory=list)
+    prompt_logprobs: tuple[Likely, ...] = ()
     finish: Finish | None = None
 
     @property
@@ -80,7 +81,14 @@ class Row:
     def answer(self) -> Answer:
         """Give the answer as far as it has come."""
         ids, finish = tuple(self.token_ids), self.finish or "length"
-        return Answer(self.speaker.text, ids, self.prompt_ids, finish, tuple(self.logprobs))
+        return Answer(
+            self.speaker.text,
+            ids,
+            self.prompt_ids,
+            finish,
+            tuple(self.logprobs),
+            prompt_logprobs=self.prompt_logprobs,
+        )
 
 
 def decode(

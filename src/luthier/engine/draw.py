@@ -131,6 +131,7 @@ def check_wishes(sampling: Sampling, draw: Draw, vocabulary: int) -> None:
         ("logit_bias", strange, strange is None, f"numbers to token ids from 0 to {vocabulary - 1}"),
         ("min_tokens", draw.min_tokens, 0 <= draw.min_tokens <= (most or draw.min_tokens), "0 up to max_tokens"),
         ("top_logprobs", sampling.top_logprobs, (sampling.top_logprobs or 0) >= 0, "0 or more"),
+        ("prompt_logprobs", sampling.prompt_logprobs, (sampling.prompt_logprobs or 0) >= 0, "0 or more"),
         ("max_seconds", seconds, seconds is None or seconds > 0, "more than 0"),
     )
     for name, value, holds, mend in bounds:

@@ -14,7 +14,7 @@ from luthier.engine.constrain import Grammars
 from luthier.engine.decode import Row, decode
 from luthier.engine.draw import Draw, read_defaults, settle
 from luthier.engine.ports import ALWAYS_TAKEN, Answer, Piece, Prompt, Sampling, check_takes
-from luthier.engine.score import log_likelihoods
+from luthier.engine.score import log_likelihoods, prompt_likelihoods
 from luthier.engine.speaker import Speaker
 from luthier.engine.words import Words
 from luthier.event import Chose, Progress, Tell, Warned, hush
@@ -38,6 +38,7 @@ TAKES = ALWAYS_TAKEN | {
     "frequency_penalty",
     "logit_bias",
     "top_logprobs",
+    "prompt_logprobs",
     "json_schema",
     "max_seconds",
 }
@@ -99,6 +100,7 @@ class LocalModel:
         done = 0
         for batch in _batches(rows):
             with self._lock:
+                self._look_at_prompts(batch, sampling)
                 for step in decode(self.model, batch, self.template.stop_ids, _never):
                     finished = sum(row.finish is not None for row, _ in step)
                     if finished:
@@ -111,11 +113,12 @@ class LocalModel:
 
         The prompt is checked before this returns. A stream that is cancelled ends without its last piece.
         """
-        return self._pieces(self._row(prompt, sampling, "the prompt"), cancelled)
+        return self._pieces(self._row(prompt, sampling, "the prompt"), sampling, cancelled)
 
-    def _pieces(self, row: Row, cancelled: Callable[[], bool]) -> Iterator[Piece]:
+    def _pieces(self, row: Row, sampling: Sampling, cancelled: Callable[[], bool]) -> Iterator[Piece]:
         told = 0
         with self._lock:
+            self._look_at_prompts([row], sampling)
             for [(_, fresh)] in decode(self.model, [row], self.template.stop_ids, cancelled):
                 if not fresh and row.finish is None:
                     continue
@@ -124,6 +127,11 @@ class LocalModel:
                 logprobs = tuple(row.logprobs[told:])
                 told = len(row.token_ids)
                 yield Piece(fresh, row.answer() if row.finish else None, token_ids, prompt_ids, logprobs)
+
+    def _look_at_prompts(self, rows: Sequence[Row], sampling: Sampling) -> None:
+        if sampling.prompt_logprobs is not None:
+            for row in rows:
+                row.prompt_logprobs = prompt_likelihoods(self.model, row.prompt_ids, sampling.prompt_logprobs)
 
     def score(self, rows: Sequence[Tokens], tell: Tell = hush) -> list[npt.NDArray[np.float64]]:
         """Give, for each row, the natural log-probability of each of its supervised tokens, shape (supervised,).

@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from luthier.artifact.example import Conversation, Message
+from luthier.artifact.example import Conversation, Example, Message
 from luthier.artifact.tokens import Tokens
 from luthier.errors import DataError
 from luthier.event import Tell
@@ -52,6 +52,9 @@ class Sampling:
     """(token id, what is added to its logit)."""
     top_logprobs: int | None = None
     """How many of the likeliest tokens are told at each place beside the chosen one; None: no log-probabilities."""
+    prompt_logprobs: int | None = None
+    """How many of the likeliest tokens are told at each place of the prompt beside the one that stands there; None:
+    nothing is told of the prompt."""
     json_schema: str | None = None
     """A JSON Schema as JSON text: the answer is a value that it allows, and nothing else. `{}`: any JSON value."""
     max_seconds: float | None = None
@@ -79,6 +82,8 @@ class Answer:
     finish: Finish
     logprobs: tuple[Likely, ...] = ()
     """One for each new token, where they were asked for."""
+    prompt_logprobs: tuple[Likely, ...] = ()
+    """One for each token of the prompt but its first, where they were asked for."""
     details: Mapping[str, Any] = field(default_factory=dict)
     """What else belongs to the answer, as plain JSON: a knowledge base's sources, an agent's steps."""
 
@@ -201,6 +206,17 @@ class Embedder(Protocol):
 
     def embed(self, texts: Sequence[str], role: Literal["query", "passage"], tell: Tell) -> npt.NDArray[np.float32]:
         """Give a vector of length 1 for each text, shape (texts, width); `role` says what the text is for."""
+
+
+def close(model: object) -> None:
+    """Let a model give back what it holds, if it holds something."""
+    if isinstance(model, Closing):
+        model.close()
+
+
+def prompt_of(example: Example) -> Prompt:
+    """Give what a chat's example asks: its messages before the answer, with their tools."""
+    return Conversation(example.prompt, example.tools) if example.tools else example.prompt
 
 
 def streams_at_once(model: ChatModel) -> int:

@@ -10,6 +10,9 @@ import torch
 from torch import Tensor
 
 from luthier.artifact.tokens import Tokens
+from luthier.engine.logits import likely
+from luthier.engine.ports import Likely
+from luthier.model.cache_word import cache_word
 
 CHUNK = 256
 """Supervised positions turned to float32 at a time: 50 MB at a vocabulary of 49,152."""
@@ -57,6 +60,24 @@ def log_likelihoods(
     ]
     values = torch.cat(found_S).double().cpu().numpy() if found_S else np.zeros(0)
     return list(np.split(values, np.cumsum(counts)[:-1]))
+
+
+@torch.inference_mode()
+def prompt_likelihoods(model: Any, ids: Sequence[int], top: int) -> tuple[Likely, ...]:
+    """Give how likely each token but the first was where it stands, with the `top` likeliest there.
+
+    Fed CHUNK tokens at a time on a cache, so that a long prompt's [T, V] table never exists whole.
+    """
+    word = cache_word(model)
+    cache: Any = None
+    found: list[Likely] = []
+    for begin in range(0, len(ids) - 1, CHUNK):
+        part = torch.tensor([ids[begin : begin + CHUNK]], dtype=torch.long, device=model.device)
+        done = model(input_ids=part, use_cache=True, **{word: cache})
+        cache = done[word]
+        follow = ids[begin + 1 : begin + 1 + CHUNK]
+        found += [likely(logits_V.cpu(), token, top) for logits_V, token in zip(done.logits[0], follow, strict=False)]
+    return tuple(found)
 
 
 @contextmanager

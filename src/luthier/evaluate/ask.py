@@ -7,7 +7,8 @@ from typing import Any
 
 from luthier.artifact.example import Conversation, Message, plain
 from luthier.artifact.tokens import Tokens
-from luthier.engine.ports import ChatModel, Closing, Prompt, Sampling, Scorer, Spelled
+from luthier.engine.ports import ChatModel, Prompt, Sampling, Scorer, Spelled, close
+from luthier.engine.tools_written import with_place_for_tools
 from luthier.errors import KindError
 from luthier.evaluate.kept import Kept, key_of
 from luthier.evaluate.options import option_scores
@@ -87,12 +88,6 @@ def ask(
     return [_reply([kept[keys[way, row.id]] for way in ways]) for row in rows]
 
 
-def close(model: object) -> None:
-    """Let a model give back what it holds, if it holds something."""
-    if isinstance(model, Closing):
-        model.close()
-
-
 def how(task: TaskSpec, seed: int) -> dict[str, Any]:
     """Give, as plain JSON, what an answer depends on beside the model and the row."""
     drawn = {"temperature": task.temperature, "seed": seed, "samples": task.samples} if task.temperature else {}
@@ -108,7 +103,7 @@ def _ways(task: TaskSpec) -> list[str]:
 
 
 def _answer(model: ChatModel, batch: Batch, task: TaskSpec, seed: int, tell: Tell) -> Found:
-    prompts = [row.prompt for row in batch if row.prompt is not None]
+    prompts = with_place_for_tools(model, [row.prompt for row in batch if row.prompt is not None], tell)
     drawn = []
     for place in range(task.samples):
         sampling = Sampling(max_tokens=task.max_tokens, temperature=task.temperature, stop=task.stop, seed=seed + place)

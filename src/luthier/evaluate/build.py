@@ -6,21 +6,25 @@ from pathlib import Path
 from typing import Any
 
 from luthier.artifact.store import Artifact, Store
+from luthier.engine.embed import open_embedder
+from luthier.engine.judging import OFFLINE, Judge, open_judge
 from luthier.engine.ports import ChatModel
 from luthier.engine.remote import RemoteModel
 from luthier.evaluate.ask import ask, how
 from luthier.evaluate.choose import read_prepared
-from luthier.evaluate.find_out import Wanted
+from luthier.evaluate.find_out import Find, Wanted
 from luthier.evaluate.judged import Bench, calibrate, find_judged
-from luthier.evaluate.judging import ModelJudge, OfflineJudge
 from luthier.evaluate.kept import Kept, key_of
+from luthier.evaluate.lm_eval import measure_lm_eval
 from luthier.evaluate.measure_models import ALONE, Side, measure_models
 from luthier.evaluate.own_rows import read_own
 from luthier.evaluate.prove import find_passed
 from luthier.evaluate.sandbox import check_sandbox
+from luthier.evaluate.similar import SIMILARITY, find_similar
 from luthier.evaluate.spec import EvaluateSpec
+from luthier.evaluate.trials import criteria_of, read_trials
 from luthier.event import Tell
-from luthier.measure.metrics import CRITERIA
+from luthier.measure.metrics import CRITERIA, metrics
 from luthier.measure.task import TaskSpec
 
 
@@ -28,6 +32,7 @@ def build_scores(
     spec: EvaluateSpec,
     task: TaskSpec,
     given: Mapping[str, Artifact],
+    inputs: Mapping[str, str],
     store: Store,
     out: Path,
     work: Path,
@@ -38,6 +43,9 @@ def build_scores(
     """Ask the models in `given`, or the one behind an address, and fill `out`. Gives the scores."""
     if task.code is not None and not spec.unsafe:
         check_sandbox()  # before an hour of answers, not after
+    names = {role: artifact.id for role, artifact in given.items()} | ({"url": spec.url} if spec.url else {})
+    if spec.peer:
+        return measure_lm_eval(spec, task, given, names, store, out, work, tell)
     path = spec.rows_path()
     rows = read_own(task, path) if path is not None else read_prepared(given["data"].folder, spec.split)
     kept = f"{key_of([how(task, spec.seed), dict(choices)])}.jsonl"
@@ -58,26 +66,34 @@ def build_scores(
         sides = [of_artifact(ALONE, "model")]
     else:
         sides = [of_artifact("before", "base"), of_artifact("after", "tuned")]
-    names = {role: artifact.id for role, artifact in given.items()}
-    names |= {"url": spec.url} if spec.url else {}
-    names |= {"judge": spec.judge} if task.kind == "judge" else {}
+    criteria = criteria_of(task)
+    names |= {"judge": spec.judge} if criteria or task.kind == "judge" else {}
+    trials = read_trials(store, inputs, criteria, tell)
     names |= {"rows": str(path)} if path is not None else {}
     finders = {"tests": find_passed(spec.unsafe, tell)}
+    finders |= find_meaning(spec, task, tell)
     finders |= {f"judged_{name}": find_judged(name, bench) for name in CRITERIA}
     try:
-        return measure_models(spec, task, rows, sides, names, out, Wanted(finders), tell)
+        return measure_models(spec, task, rows, sides, names, out, Wanted(finders, trials), tell)
     finally:
         bench.close()
+
+
+def find_meaning(spec: EvaluateSpec, task: TaskSpec, tell: Tell) -> dict[str, Find]:
+    """Give what measures similarity, where the task asks for it; an embedder that is missing shows here."""
+    if not any(metrics()[name].needs == SIMILARITY for name in task.metrics):
+        return {}
+    return {SIMILARITY: find_similar(open_embedder(spec.embedder, tell), tell)}
 
 
 def _bench(
     spec: EvaluateSpec, store: Store, work: Path, open_model: Callable[[Artifact], ChatModel], tell: Tell
 ) -> Bench:
-    """Give the judge that is asked for, with its trials told where it had some."""
-    if spec.judge == "offline":
-        return Bench(OfflineJudge, Kept(work / "verdicts.jsonl"), tell)
-    if "://" in spec.judge:
-        return Bench(lambda: ModelJudge(RemoteModel(spec.judge), tell), Kept(work / "verdicts.jsonl"), tell)
-    artifact = store.find(spec.judge)
-    kept = Kept(store.root / "answers" / artifact.id / "verdicts.jsonl")
-    return Bench(lambda: ModelJudge(open_model(artifact), tell), kept, tell)
+    """Give the judge that is asked for; what it says is kept."""
+
+    def opener() -> Judge:
+        return open_judge(spec.judge, lambda name: open_model(store.find(name)), tell)
+
+    if spec.judge == OFFLINE or "://" in spec.judge:  # what an address serves may change
+        return Bench(opener, Kept(work / "verdicts.jsonl"), tell)
+    return Bench(opener, Kept(store.root / "answers" / store.find(spec.judge).id / "verdicts.jsonl"), tell)

@@ -4,8 +4,9 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from luthier.artifact.example import Conversation, Example, read_examples
+from luthier.artifact.example import Example, read_examples
 from luthier.artifact.tokens import Tokens, read_tokens
+from luthier.engine.ports import prompt_of
 from luthier.errors import DataError
 from luthier.evaluate.question import Question
 from luthier.event import Chose, Tell, Warned
@@ -39,15 +40,13 @@ def read_prepared(folder: Path, split: str) -> list[Question]:
 
 
 def _question(example: Example, tokens: Tokens) -> Question:
-    asked = [message for message in example.prompt if message.role != "system"]
-    said = [message.content if len(asked) == 1 else f"{message.role}: {message.content}" for message in asked]
     return Question(
         id=example.id,
         source=example.source,
-        shown="\n".join(said),
+        shown=example.shown,
         reference=example.reference,
         asked=next((turn.content for turn in reversed(example.prompt) if turn.role == "user"), ""),
-        prompt=Conversation(example.prompt, example.tools) if example.tools else example.prompt,
+        prompt=prompt_of(example),
         tokens=tokens,
         context="\n".join(message.content for message in example.prompt),
         label=example.tag,

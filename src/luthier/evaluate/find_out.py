@@ -1,13 +1,14 @@
 """What is found out about answers by more than comparing texts: tests that are run, vectors, judges."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from luthier.evaluate.question import Question
-from luthier.measure.metric import Floats
+from luthier.evaluate.trials import Trial
+from luthier.measure.metric import Floats, Metric
 from luthier.measure.metrics import metrics
 from luthier.measure.task import TaskSpec
 
@@ -41,9 +42,13 @@ class Wanted:
     """What finds out each need of a metric, by the need's name."""
 
     finders: Mapping[str, Find]
+    trials: Sequence[Trial] = ()
+    """What the judge has shown of itself."""
+    metrics: Mapping[str, Metric] = field(default_factory=metrics)
+    """By what answers are measured, by name."""
 
 
 def find_out(task: TaskSpec, rows: Sequence[Question], samples: Samples, wanted: Wanted) -> dict[str, Found]:
     """Give what the task's metrics need beyond texts and log-probabilities."""
-    needs = dict.fromkeys(metrics()[name].needs for name in task.metrics)
+    needs = dict.fromkeys(wanted.metrics[name].needs for name in task.metrics)
     return {need: wanted.finders[need](task, rows, samples) for need in needs if need in wanted.finders}

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from luthier.evaluate.ask import Reply, close
+from luthier.engine.judging import Case, Judge, Verdict, close_judge
+from luthier.evaluate.ask import Reply
 from luthier.evaluate.find_out import Find, Found, Samples
-from luthier.evaluate.judging import Case, Judge, ModelJudge, Verdict
 from luthier.evaluate.kept import Kept, key_of
 from luthier.evaluate.question import Question
 from luthier.event import Progress, Tell
@@ -46,8 +46,7 @@ class Bench:
 
     def close(self) -> None:
         """Let the judge's model give back what it holds."""
-        if isinstance(self._judge, ModelJudge):
-            close(self._judge.model)
+        close_judge(self._judge)
 
 
 def find_judged(criterion: str, bench: Bench) -> Find:

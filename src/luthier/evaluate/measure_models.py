@@ -22,7 +22,7 @@ from luthier.event import Chose, Compared, Counted, Estimated, Tell, Warned
 from luthier.measure import classes, interval
 from luthier.measure.filters import apply_filters
 from luthier.measure.metric import Floats, Metric, Outcome
-from luthier.measure.metrics import bleu_tokenizer, metrics
+from luthier.measure.metrics import bleu_tokenizer
 from luthier.measure.task import TaskSpec
 
 ALONE = "value"
@@ -73,13 +73,13 @@ def measure_models(
     for tag in chosen:
         places = [place for place, row in enumerate(flat) if row.tag == tag]
         part = {name: _part(one, places) for name, one in said.items()}
-        scores[tag], told = judge(tag, [flat[place] for place in places], part, spec, task, tell)
+        scores[tag], told = judge(tag, [flat[place] for place in places], part, spec, task, wanted.metrics, tell)
         records += told
     atomic.write_json(out / "scores.json", scores)
     atomic.write_json(out / "task.json", task.model_dump(mode="json"))
     lines = [json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n" for record in records]
     atomic.write_text(out / "answers.jsonl", "".join(lines))
-    write_report(out / "report.html", task, names, scores, records, spec.confidence)
+    write_report(out / "report.html", task, names, scores, records, spec.confidence, wanted)
     return scores
 
 
@@ -105,7 +105,13 @@ def _part(said: Said, places: Sequence[int]) -> Said:
 
 
 def judge(
-    tag: str, rows: Sequence[Question], said: Mapping[str, Said], spec: EvaluateSpec, task: TaskSpec, tell: Tell
+    tag: str,
+    rows: Sequence[Question],
+    said: Mapping[str, Said],
+    spec: EvaluateSpec,
+    task: TaskSpec,
+    metrics: Mapping[str, Metric],
+    tell: Tell,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Give a tag's table of figures, and one record a row; a figure that is not finite becomes None."""
     outcomes = {side: _outcome(task, rows, one) for side, one in said.items()}
@@ -115,7 +121,7 @@ def judge(
     table: dict[str, Any] = {}
     records = [_record(row, place, said) for place, row in enumerate(rows)]
     for name in task.metrics:
-        metric = metrics()[name]
+        metric = metrics[name]
         statistics = {side: metric.statistics(outcome) for side, outcome in outcomes.items()}
         table[name] = _figures(tag, name, metric, statistics, groups, spec, tell)
         _add_row_figures(records, name, metric, statistics)
@@ -213,11 +219,17 @@ def _record(row: Question, place: int, said: Mapping[str, Said]) -> dict[str, An
         record["answer" if side == ALONE else side] = reply.text or answer
         if reply.text and answer != reply.text:
             notes.setdefault("judged as", {})[side] = answer
+        if row.options:
+            pairs = zip(row.options, reply.options, strict=True)
+            told = ", ".join(f"{option.strip()} {score:.3f}" for option, score in pairs)
+            notes.setdefault("log-probabilities", {})[side] = told
         if "reason" in reply.details:
             notes.setdefault("reason", {})[side] = reply.details["reason"]
         for name, found in one.found.items():
             if found.notes[place]:
                 notes.setdefault(name, {})[side] = found.notes[place]
+    options = {side: list(one.replies[place].options) for side, one in said.items() if row.options}
+    record |= {"options": options} if options else {}
     finish = {side: one.replies[place].finish for side, one in said.items()}
     return {**record, "finish": finish, "notes": notes, "metrics": {}, "statistics": {}}
 

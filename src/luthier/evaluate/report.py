@@ -8,7 +8,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from luthier.artifact import atomic
-from luthier.measure.metrics import metrics
+from luthier.evaluate.find_out import Wanted
+from luthier.measure.metric import Metric
 from luthier.measure.task import TaskSpec
 
 SAME = 1e-9
@@ -23,10 +24,12 @@ def write_report(
     scores: Mapping[str, Any],
     records: Sequence[Mapping[str, Any]],
     confidence: float,
+    wanted: Wanted,
 ) -> None:
     """Write the page. `names` says what was asked, by role; `scores` and `records` as in their files."""
-    order = row_metric(task)
-    better = metrics()[order].higher_is_better
+    metrics = wanted.metrics
+    order = row_metric(task, metrics)
+    better = metrics[order].higher_is_better
     is_pair = "tuned" in names
     rows = [_with_change(record, order, better, is_pair) for record in records]
     rows.sort(key=lambda row: (row["change"] is None, row["change"] or 0.0, row["id"]))
@@ -35,12 +38,13 @@ def write_report(
         task=task,
         names=names,
         is_pair=is_pair,
-        tables={tag: _table(scores[tag], is_pair) for tag in scores},
+        tables={tag: _table(scores[tag], metrics, is_pair) for tag in scores},
         rows=rows,
-        order=metrics()[order].label,
+        order=metrics[order].label,
         counts={state: sum(row["state"] == state for row in rows) for state in states},
-        has_answers=any(metrics()[name].needs != "log_probabilities" for name in task.metrics),
+        has_answers=any(metrics[name].needs != "log_probabilities" for name in task.metrics),
         confidence=f"{confidence:.0%}",
+        trials=wanted.trials,
     )
     atomic.write_text(path, page)
 
@@ -58,9 +62,9 @@ def _template() -> Template:
     return environment.get_template("report.html.jinja")
 
 
-def row_metric(task: TaskSpec) -> str:
+def row_metric(task: TaskSpec, metrics: Mapping[str, Metric]) -> str:
     """Give the metric that orders the rows: the first that has a figure of its own for each row, else the first."""
-    return next((name for name in task.metrics if not metrics()[name].is_corpus), task.metrics[0])
+    return next((name for name in task.metrics if not metrics[name].is_corpus), task.metrics[0])
 
 
 def _with_change(record: Mapping[str, Any], order: str, higher_is_better: bool, is_pair: bool) -> dict[str, Any]:
@@ -87,9 +91,9 @@ def _notes(record: Mapping[str, Any], side: str) -> list[tuple[str, str]]:
     return [(name, str(said[side])) for name, said in notes.items() if side in said]
 
 
-def _table(scores: Mapping[str, Any], is_pair: bool) -> dict[str, Any]:
+def _table(scores: Mapping[str, Any], metrics: Mapping[str, Metric], is_pair: bool) -> dict[str, Any]:
     lines = [
-        {"label": metrics()[name].label, "higher": metrics()[name].higher_is_better, **found}
+        {"label": metrics[name].label, "higher": metrics[name].higher_is_better, **found}
         | (_drawing(found) if is_pair else {"marks": None, "verdict": "plain"})
         for name, found in scores["metrics"].items()
     ]
@@ -100,7 +104,8 @@ def _table(scores: Mapping[str, Any], is_pair: bool) -> dict[str, Any]:
         for side, found in scores.get("unjudged", {}).items()
         for name, count in found.items()
     ]
-    return {**scores, "lines": lines, "matrices": confusion, "cut": cut, "unjudged": unjudged}
+    leanings = [(SIDES[side], found) for side, found in scores.get("bias", {}).items()]
+    return {**scores, "leanings": leanings, "lines": lines, "matrices": confusion, "cut": cut, "unjudged": unjudged}
 
 
 def _drawing(found: Mapping[str, float | None]) -> dict[str, Any]:

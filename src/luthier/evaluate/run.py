@@ -10,13 +10,13 @@ from luthier.artifact.store import Artifact, Store, check_kind
 from luthier.engine.ports import ChatModel
 from luthier.errors import KindError
 from luthier.evaluate.files import row_files
-from luthier.evaluate.shipped import find_task
-from luthier.evaluate.spec import EvaluateSpec
+from luthier.evaluate.spec import TOOL, EvaluateSpec
+from luthier.evaluate.trials import criteria_of, find_trials
 from luthier.event import Tell, Warned
-from luthier.measure.task import fingerprint, read_task
 from luthier.model.machine import choose_device, choose_dtype
+from luthier.sidecar import check_ready, row
 
-VERSION = 2
+VERSION = 3
 SAY_NOTHING = ("rows", "examples", "scores", "traffic")
 """Kinds that hold data: they do not answer."""
 
@@ -41,15 +41,16 @@ def evaluate(
     Raises SpecError for a task that cannot be used, KindError for artifacts that do not belong together, DataError for
     rows that cannot be judged.
     """
-    path = find_task(spec.task)
-    task = read_task(path)
+    task = spec.read()
+    if spec.peer:
+        check_ready(store.root, TOOL)
     asked = {"base": base, "tuned": tuned, "data": data, "model": model}
     given = {role: artifact for role, artifact in asked.items() if artifact is not None}
     if data is not None:
         check_kind(data, "examples", "data")
     if base is not None and tuned is not None:
         _check_lineage(base, tuned, data, tell)
-    inputs = {role: artifact.id for role, artifact in given.items()} | {"task": fingerprint(path)}
+    inputs = {role: artifact.id for role, artifact in given.items()} | {"task": spec.task_hash()}
     rows_path = spec.rows_path()
     if rows_path is not None:
         inputs |= row_files(task, rows_path)
@@ -57,11 +58,13 @@ def evaluate(
     def build(out: Path, work: Path) -> Mapping[str, Any]:
         from luthier.evaluate.build import build_scores
 
-        scores = build_scores(spec, task, given, store, out, work, choices, open_model, tell)
+        scores = build_scores(spec, task, given, inputs, store, out, work, choices, open_model, tell)
         return {**scores, **(template_figures(data.card) if data is not None else {})}
 
+    inputs |= find_trials(store, spec.judge, criteria_of(task))  # the page quotes them
     device = choose_device().value  # as `open_model` chooses: answers in bfloat16 are not those in float32
     choices = {"device": device, "dtype": choose_dtype(device).value}
+    choices |= {TOOL: " ".join(row(TOOL).pins)} if spec.peer else {}
     return store.make(Order("scores", "evaluate", VERSION, spec.model_dump(mode="json"), inputs, choices), build, tell)
 
 

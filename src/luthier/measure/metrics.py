@@ -134,6 +134,7 @@ METRICS: dict[str, Metric] = {
     "calls": of_rows("Right function calls", calls.are_right),
     **{f"pass_at_{k}": passing.pass_at(k) for k in passing.KS},
     **{f"judged_{name}": measured(f"Judged {name} (1 to 5)", f"judged_{name}") for name in CRITERIA},
+    "similarity": measured("Similarity of meaning (-1 to 1)", "similarity"),
     "perplexity": Metric("Perplexity", "log_probabilities", False, True, _perplexity_statistics, _perplexity_figure),
     "faithfulness": _of_sources("Faithfulness to what was read", grounded.faithfulness),
     "answer_relevance": _of_sources("Share of the question spoken of", grounded.answer_relevance),

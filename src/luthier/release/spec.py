@@ -15,8 +15,12 @@ class TrialSpec(Spec):
 
     requests: Annotated[int, Field(ge=1)] = 50
     """Fewer requests to the canary decide nothing."""
+    judge: str = ""
+    """Who scores how much answers speak to their questions (`relevance` in rules, 1 to 5): an artifact's id, an OpenAI
+    address, or `offline`, which goes by words; empty: nobody."""
     gate: Rules = ("errors.gain.low >= -0.02", "seconds.gain.low >= -0.5 * seconds.before")
-    """Rules over errors, cut, seconds, tokens and agreement, each with before (stable), after (canary) and gain."""
+    """Rules over errors, cut, seconds, tokens, agreement and, with a judge, relevance, each with before (stable), after
+    (canary) and gain."""
 
 
 class ReleaseSpec(Spec):

@@ -11,8 +11,10 @@ import numpy.typing as npt
 from luthier.artifact.released import current
 from luthier.artifact.store import Artifact, Store
 from luthier.artifact.traffic import NAME, SIDES, Exchange, Reply, read_exchanges
+from luthier.engine.judging import Case, close_judge, open_judge
+from luthier.engine.ports import ChatModel
 from luthier.errors import GateError, StoreError
-from luthier.event import Judged, Tell
+from luthier.event import Judged, Progress, Tell
 from luthier.measure.gate import judge
 from luthier.measure.interval import compare
 from luthier.measure.metrics import rouge_l
@@ -21,6 +23,7 @@ from luthier.release.log import promote, rollback
 from luthier.release.spec import TrialSpec
 
 RESAMPLES = 2000
+JUDGED_AT_ONCE = 16
 
 MEASURES: dict[str, Callable[[Reply], float | None]] = {
     "errors": lambda reply: float(bool(reply.error)),
@@ -31,8 +34,10 @@ MEASURES: dict[str, Callable[[Reply], float | None]] = {
 """Name -> what is averaged over a side's replies; None where a reply does not count."""
 
 
-def settle(store: Store, traffic: Artifact, tell: Tell) -> str:
+def settle(store: Store, traffic: Artifact, tell: Tell, open_model: Callable[[str], ChatModel]) -> str:
     """Make the canary the stable release if its traffic passes the gate of its trial, else end the trial.
+
+    `open_model` opens an artifact by its id, where one is the trial's judge.
 
     Gives the release's id. Raises StoreError if the traffic is not of the two releases in service now, GateError if
     the gate refuses (the trial has ended then) or if there were too few requests (it goes on).
@@ -53,7 +58,7 @@ def settle(store: Store, traffic: Artifact, tell: Tell) -> str:
             where=str(traffic.folder),
             mend="let the trial go on, then ask again",
         )
-    table = traffic_table(exchanges)
+    table = traffic_table(exchanges, _judged(trial.judge, exchanges, tell, open_model))
     verdicts = judge(trial.gate, {HELDOUT: table})
     for verdict in verdicts:
         tell(Judged(verdict.rule, verdict.value, verdict.passed))
@@ -71,7 +76,11 @@ def settle(store: Store, traffic: Artifact, tell: Tell) -> str:
     return canary
 
 
-def traffic_table(exchanges: Sequence[Exchange]) -> dict[str, Any]:
+Scores = Mapping[str, Sequence[int | None]]
+"""Side -> for each exchange the score of its answer: 0 where the judge came to none, None where there is no answer."""
+
+
+def traffic_table(exchanges: Sequence[Exchange], scores: Scores | None = None) -> dict[str, Any]:
     """Give the figures of a trial in the form of an evaluation's: before is stable, after the canary.
 
     Requests are drawn anew with whatever sides they have, so shadow and canary trials share one interval. `agreement`
@@ -83,7 +92,38 @@ def traffic_table(exchanges: Sequence[Exchange]) -> dict[str, Any]:
         metrics[name] = _figures(*sides, higher_is_better=False)
     agreed = [_agreement(exchange) for exchange in exchanges]
     metrics["agreement"] = _figures(_sums([None] * len(agreed)), _sums(agreed), higher_is_better=True)
-    return {"rows": len(exchanges), "metrics": metrics}
+    if not scores:
+        return {"rows": len(exchanges), "metrics": metrics}
+    metrics["relevance"] = _figures(*(_sums(scores[side]) for side in SIDES), higher_is_better=True)
+    unjudged = {side: {"relevance": list(scores[side]).count(0)} for side in SIDES}
+    return {"rows": len(exchanges), "metrics": metrics, "unjudged": unjudged}
+
+
+def _judged(
+    name: str, exchanges: Sequence[Exchange], tell: Tell, open_model: Callable[[str], ChatModel]
+) -> Scores | None:
+    """Let the trial's judge, if it has one, score how much each answer speaks to what was asked."""
+    if not name:
+        return None
+    scores: dict[str, list[int | None]] = {side: [None] * len(exchanges) for side in SIDES}
+    asked = []
+    for place, exchange in enumerate(exchanges):
+        turns = [turn for turn in exchange.messages if turn.get("role") == "user"]
+        question = str(turns[-1].get("content", "")) if turns else ""
+        for side, reply in ((SIDES[0], exchange.stable), (SIDES[1], exchange.canary)):
+            if reply is not None and not reply.error:
+                asked.append((side, place, Case(question, "", reply.text)))
+    judge = open_judge(name, open_model, tell)
+    try:
+        for begin in range(0, len(asked), JUDGED_AT_ONCE):
+            part = asked[begin : begin + JUDGED_AT_ONCE]
+            verdicts = judge.judge("relevance", [case for _, _, case in part])
+            for (side, place, _), verdict in zip(part, verdicts, strict=True):
+                scores[side][place] = verdict.score or 0
+            tell(Progress("judge relevance", begin + len(part), len(asked), "answers"))
+    finally:
+        close_judge(judge)
+    return scores
 
 
 def _figures(

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from luthier.engine.ports import Likely
+from luthier.engine.ports import Answer, Likely
 
 Spell = Callable[[Sequence[int]], list[bytes]]
 
@@ -43,6 +43,14 @@ def of_completion(likely: Sequence[Likely], spell: Spell, begin: int) -> dict[st
         "top_logprobs": tops,
         "text_offset": offsets[: len(words)],
     }
+
+
+def of_echoed(answer: Answer, spell: Spell) -> dict[str, Any]:
+    """Give those of an echoed prompt's tokens and of what was said after them; of the first one nothing is known."""
+    first = _written(spell(answer.prompt_ids[:1])[0])
+    rest = of_completion((*answer.prompt_logprobs, *answer.logprobs), spell, len(first))
+    before = {"tokens": first, "token_logprobs": None, "top_logprobs": None, "text_offset": 0}
+    return {key: [value, *rest[key]] for key, value in before.items()}
 
 
 def _written(word: bytes) -> str:

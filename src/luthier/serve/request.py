@@ -231,14 +231,15 @@ def read_completion(body: bytes, max_tokens: int | None, most_messages: int = 20
     request, ignored = build_known(CompletionRequest, data)
     wishes = _wishes(request, request.max_tokens or max_tokens, None)
     if request.logprobs is not None:
-        if request.echo:
+        if request.echo and request.stream:
             raise RefusedError(
-                "echo and logprobs together ask for log-probabilities of the prompt, which no engine here tells",
+                "echo and logprobs together ask for log-probabilities of the prompt, which are not streamed",
                 where="request body, key logprobs",
-                mend="leave one of them out",
+                mend="ask for the whole response at once (stream: false), or leave one of the two out",
                 code="unsupported_parameter",
             )
         wishes["top_logprobs"] = request.logprobs
+        wishes["prompt_logprobs"] = request.logprobs if request.echo else None
     return _asked(
         request, _prompts(request.prompt), Sampling(**wishes), {}, ignored, is_chat=False, echo=bool(request.echo)
     )

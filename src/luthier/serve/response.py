@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from luthier.engine.ports import Answer, Likely, Piece
-from luthier.serve.likely import Spell, of_chat, of_completion
+from luthier.serve.likely import Spell, of_chat, of_completion, of_echoed
 from luthier.serve.refusal import to_plain
 from luthier.serve.request import Asked
 from luthier.serve.tools import Withheld, as_openai
@@ -65,7 +65,9 @@ class Form:
     def _whole_choice(self, index: int, answer: Answer) -> dict[str, Any]:
         if not self._asked.is_chat:
             text = self._echo(index) + answer.text
-            return self._choice(index, {"text": text}, answer.finish, answer.token_ids, answer.logprobs)
+            choice = self._choice(index, {"text": text}, answer.finish, answer.token_ids, answer.logprobs)
+            asked = self._asked.sampling.prompt_logprobs is not None
+            return choice | ({"logprobs": of_echoed(answer, self._spell)} if asked else {})
         text, calls = self._asked.tools.read(answer.text) if self._asked.tools else (answer.text, [])
         message: dict[str, Any] = {"role": "assistant", "content": text if text or not calls else None, "refusal": None}
         message["annotations"] = []

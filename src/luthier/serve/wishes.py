@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields, replace
 
 from luthier.artifact.example import Conversation, Message
 from luthier.engine.ports import CONTEXT, Prompt, Sampling, Spelled
+from luthier.engine.tools_written import written
 from luthier.errors import DataError
 from luthier.serve.answering import Wish
 from luthier.serve.capture import spoken
@@ -13,14 +14,18 @@ from luthier.serve.refusal import RefusedError
 from luthier.serve.request import Asked
 from luthier.serve.schema import check_schema
 from luthier.serve.shelf import Served, Shelf
-from luthier.serve.tools_written import written
 
 LETTERS_PER_TOKEN = 3
 """A guess, where nothing here knows the model's tokens; it only sets a request's place in the line."""
 TOKENS_PER_ANSWER = 1024
 """A guess, where neither the request nor the server bounds an answer."""
 
-NAMES = {"max_seconds": "max_time", "json_schema": "response_format", "top_logprobs": "logprobs"}
+NAMES = {
+    "max_seconds": "max_time",
+    "json_schema": "response_format",
+    "top_logprobs": "logprobs",
+    "prompt_logprobs": "echo with logprobs",
+}
 """What clients call a wish, where that is not the name of Sampling's field."""
 
 

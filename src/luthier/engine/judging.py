@@ -3,14 +3,15 @@
 import json
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
 from luthier.artifact.example import Message
-from luthier.engine.ports import Answer, ChatModel, Prompt, Sampling
+from luthier.engine.ports import Answer, ChatModel, Prompt, Sampling, close
+from luthier.engine.remote import RemoteModel
 from luthier.errors import ServeError
 from luthier.event import Tell, hush
 from luthier.measure.sentences import sentences
@@ -131,6 +132,22 @@ class ModelJudge:
         except ServeError as error:
             return [f"the judge is down: {error.what}"] * len(prompts)
         return [answer.text for answer in answers]
+
+
+OFFLINE = "offline"
+
+
+def open_judge(name: str, open_artifact: Callable[[str], ChatModel], tell: Tell) -> Judge:
+    """Give the judge that is named: `offline`, an OpenAI address, or an artifact's id."""
+    if name == OFFLINE:
+        return OfflineJudge()
+    return ModelJudge(RemoteModel(name) if "://" in name else open_artifact(name), tell)
+
+
+def close_judge(judge: Judge | None) -> None:
+    """Let a judge's model give back what it holds."""
+    if isinstance(judge, ModelJudge):
+        close(judge.model)
 
 
 def read_verdict(text: str) -> Verdict:
