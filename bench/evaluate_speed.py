@@ -3,8 +3,8 @@
     python bench/evaluate_speed.py --project .luthier --model ID --rows mmlu.zip --peer PYTHON [--subject astronomy]
 
 The task is one subject of MMLU with five solved questions before each. lm-eval asks it through its `hf` model type, out
-of a local YAML file and local rows; `--peer` is an interpreter that has it, and torch. Both have loaded the model before
-the clock starts, take turns, and write down the score of each option. Without the three nothing is measured.
+of a local YAML file and local rows; `--peer` is an interpreter that has it, and torch. Both have loaded the model
+before the clock starts, take turns, and write down the score of each option. Without the three nothing is measured.
 """
 
 import argparse

@@ -62,7 +62,8 @@ def test_there_are_attacks() -> None:
 
 @pytest.mark.usefixtures("walled")
 @pytest.mark.parametrize("name", ATTACKS)
-def test_a_hostile_answer_does_not_pass(name: str) -> None:
+def test_a_hostile_answer_does_not_pass(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("luthier.evaluate.prove.SLACK_SECONDS", 2.0)
     begun = time.monotonic()
     assert prove(ATTACKS[name], PROOF, CAPS)
     assert time.monotonic() - begun < 60
@@ -112,7 +113,8 @@ def test_no_secret_of_the_environment_is_seen(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.usefixtures("walled")
-def test_after_all_attacks_nothing_is_left_running() -> None:
+def test_after_all_attacks_nothing_is_left_running(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("luthier.evaluate.prove.SLACK_SECONDS", 2.0)
     assert prove(ATTACKS["forks"], PROOF, CAPS)
     time.sleep(0.5)
     lines = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]

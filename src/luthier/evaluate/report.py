@@ -33,6 +33,8 @@ def write_report(
     is_pair = "tuned" in names
     rows = [_with_change(record, order, better, is_pair) for record in records]
     rows.sort(key=lambda row: (row["change"] is None, row["change"] or 0.0, row["id"]))
+    is_yes_or_no = not is_pair and all(row["state"] in ("lowest", "highest") for row in rows)
+    names_of = {"lowest": "wrong", "highest": "right"} if is_yes_or_no else {}
     states = ("worse", "same", "better") if is_pair else ("lowest", "between", "highest")
     page = _template().render(
         task=task,
@@ -41,7 +43,7 @@ def write_report(
         tables={tag: _table(scores[tag], metrics, is_pair) for tag in scores},
         rows=rows,
         order=metrics[order].label,
-        counts={state: sum(row["state"] == state for row in rows) for state in states},
+        counts=[(state, names_of.get(state, state), sum(row["state"] == state for row in rows)) for state in states],
         has_answers=any(metrics[name].needs != "log_probabilities" for name in task.metrics),
         confidence=f"{confidence:.0%}",
         trials=wanted.trials,

@@ -29,6 +29,7 @@ FILE_BYTES = 16 << 20
 ROOMS = (2_000_000_000, 2_100_000_000)
 """Users without a name or a right: where root starts the sandbox, each run is another of them, so that limits by user
 count its own processes only."""
+NOBODY = 65534
 MEND = "run where Linux allows namespaces (apt install bubblewrap), or write unsafe=true to run models' code unguarded"
 
 
@@ -89,7 +90,7 @@ def _unshare(program: Path, is_root: bool) -> list[str]:
         "is_root": is_root,
     }
     spaces = ["--mount", "--pid", "--net", "--ipc", "--uts", "--cgroup", "--fork", "--kill-child"]
-    users = [] if is_root else ["--user", "--map-root-user"]
+    users = [] if is_root else ["--user", f"--map-user={NOBODY}", f"--map-group={NOBODY}", "--keep-caps"]
     builder = Path(__file__).with_name("walls.py")
     return ["unshare", *users, *spaces, "--", sys.executable, "-I", "-S", str(builder), json.dumps(setup)]
 

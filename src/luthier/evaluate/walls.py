@@ -16,7 +16,7 @@ READ_ONLY, NO_SUID, NO_DEV, NO_EXEC, REMOUNT, BIND, RECURSIVE = 1, 2, 4, 8, 32, 
 AT_RECURSIVE, DETACH, CURRENT = 0x8000, 2, -100
 MOUNT_SETATTR = 442
 PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41, "ppc64le": 203, "s390x": 217}
-NO_NEW_PRIVILEGES, DROP_BOUND = 38, 24
+NO_NEW_PRIVILEGES, DROP_BOUND, AMBIENT, CLEAR_ALL = 38, 24, 47, 4
 BECOME_SOMEBODY_ELSE = (6, 7)
 """CAP_SETGID and CAP_SETUID: root's run gives its name away with them, and they go with it."""
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -77,6 +77,7 @@ def give_up_rights(is_root: bool) -> None:
     for right in range(64):
         if not (is_root and right in BECOME_SOMEBODY_ELSE):
             _LIBC.prctl(DROP_BOUND, right, 0, 0, 0)  # the kernel knows fewer of them: those are refused
+    call("prctl", AMBIENT, CLEAR_ALL, 0, 0, 0)
     call("prctl", NO_NEW_PRIVILEGES, 1, 0, 0, 0)
 
 
