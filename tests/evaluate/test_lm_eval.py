@@ -13,6 +13,7 @@ from luthier import sidecar
 from luthier.artifact.store import Store
 from luthier.errors import DataError, SpecError, ToolError
 from luthier.evaluate import lm_eval
+from luthier.evaluate.files import peer_files
 from luthier.evaluate.lm_eval import arguments, read_told, tokenizer_of
 from luthier.evaluate.run import evaluate
 from luthier.evaluate.spec import EvaluateSpec
@@ -98,6 +99,20 @@ def test_an_adapters_tokens_are_its_bases(store: Store) -> None:
     answers = made(store, "answer", "kb", {"generator": base.id}, lambda out: None)
     assert tokenizer_of(adapter, store) == tokenizer_of(base, store) == str(base.folder.absolute())
     assert tokenizer_of(answers, store) == ""
+
+
+def test_the_local_rows_of_its_task_are_part_of_the_order(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text("{}\n", encoding="utf-8")
+    task = tmp_path / "task.yaml"
+    task.write_text(
+        f"dataset_kwargs: {{data_files: {{test: [{tmp_path}/rows.jsonl, no-such-file]}}}}", encoding="utf-8"
+    )
+    first = peer_files(task)
+    assert list(first) == ["test.0"]
+    (tmp_path / "rows.jsonl").write_text('{"q": 1}\n', encoding="utf-8")
+    assert peer_files(task) != first
+    task.write_text("process_docs: !function utils.process", encoding="utf-8")
+    assert peer_files(task) == peer_files(tmp_path / "hellaswag") == {}
 
 
 def test_without_the_tool_nothing_is_asked(store: Store) -> None:

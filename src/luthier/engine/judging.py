@@ -18,19 +18,21 @@ from luthier.measure.sentences import sentences
 from luthier.measure.support import DENIED, content, support
 
 LOWEST, HIGHEST = 1, 5
+MOST_LETTERS = 120
+"""Of a reason, where the engine holds it to the schema: one that rambles would never come to its score."""
 SCHEMA = json.dumps(
     {
         "type": "object",
         "properties": {
-            "reason": {"type": "string"},
+            "reason": {"type": "string", "maxLength": MOST_LETTERS},
             "score": {"type": "integer", "minimum": LOWEST, "maximum": HIGHEST},
         },
         "required": ["reason", "score"],
         "additionalProperties": False,
     }
 )
-MOST_TOKENS = 160
-"""Of a verdict: a sentence and a number."""
+MOST_TOKENS = 256
+"""Of a verdict: a sentence and a number, in a script that takes two tokens a letter too."""
 
 
 @dataclass(frozen=True)

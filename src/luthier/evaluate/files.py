@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from luthier.errors import DataError
 from luthier.measure.task import BesideSpec, TaskSpec, fingerprint
 
@@ -202,6 +204,22 @@ def row_files(task: TaskSpec, path: Path) -> dict[str, str]:
     if task.shots and task.shots.file:
         places["shots"] = path.parent / task.shots.file
     return {role: _fingerprint(place) for role, place in places.items()}
+
+
+def peer_files(path: Path) -> dict[str, str]:
+    """Give, for an order's inputs, the hash of each local file that a task file of lm-eval names: role -> `sha256:...`.
+
+    A file with tags of its own (functions) is taken at its word: what those read is not known.
+    """
+    try:
+        told = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
+    except yaml.YAMLError:
+        return {}
+    named = told.get("dataset_kwargs", {}).get("data_files", {}) if isinstance(told, dict) else {}
+    splits = named if isinstance(named, dict) else {"rows": named}
+    lists = {split: found if isinstance(found, list) else [found] for split, found in splits.items()}
+    places = {f"{split}.{number}": Path(str(one)) for split, some in lists.items() for number, one in enumerate(some)}
+    return {role: _fingerprint(place) for role, place in places.items() if place.exists()}
 
 
 def _fingerprint(path: Path) -> str:

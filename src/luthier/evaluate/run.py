@@ -9,7 +9,7 @@ from luthier.artifact.order import Order
 from luthier.artifact.store import Artifact, Store, check_kind
 from luthier.engine.ports import ChatModel
 from luthier.errors import KindError
-from luthier.evaluate.files import row_files
+from luthier.evaluate.files import peer_files, row_files
 from luthier.evaluate.spec import TOOL, EvaluateSpec
 from luthier.evaluate.trials import criteria_of, find_trials
 from luthier.event import Tell, Warned
@@ -51,6 +51,7 @@ def evaluate(
     if base is not None and tuned is not None:
         _check_lineage(base, tuned, data, tell)
     inputs = {role: artifact.id for role, artifact in given.items()} | {"task": spec.task_hash()}
+    inputs |= peer_files(Path(spec.peer)) if spec.peer else {}
     rows_path = spec.rows_path()
     if rows_path is not None:
         inputs |= row_files(task, rows_path)
