@@ -14,9 +14,10 @@ from luthier.artifact.store import Store
 from luthier.errors import DataError, SpecError, ToolError
 from luthier.evaluate import lm_eval
 from luthier.evaluate.files import peer_files
-from luthier.evaluate.lm_eval import arguments, read_told, tokenizer_of
+from luthier.evaluate.lm_eval import arguments, tokenizer_of
 from luthier.evaluate.run import evaluate
 from luthier.evaluate.spec import EvaluateSpec
+from luthier.evaluate.told import Told, read_told
 from luthier.event import Event, Warned, hush
 from luthier.measure.metric import Outcome
 
@@ -144,7 +145,7 @@ def test_a_pair_is_measured_by_what_was_told_of_both(
     found = bench(store, [example(1)])
     given = {found.base.id: (results, samples), found.tuned.id: (right, better)}
 
-    def tell_of(spec: Any, role: str, roles: Any, *rest: Any) -> lm_eval.Told:
+    def tell_of(spec: Any, role: str, roles: Any, *rest: Any) -> Told:
         return read_told(*given[roles[role].id], hush)
 
     monkeypatch.setattr(lm_eval, "_told", tell_of)
