@@ -12,7 +12,7 @@ from luthier.artifact.example import Message
 from luthier.artifact.order import Kind, Order
 from luthier.artifact.store import Artifact, Store
 from luthier.artifact.tokens import Tokens
-from luthier.engine.ports import ALWAYS_TAKEN, Answer, Piece, Prompt, Sampling
+from luthier.engine.ports import ALWAYS_TAKEN, Answer, Finish, Piece, Prompt, Sampling
 from luthier.event import Progress, Tell, hush
 
 
@@ -54,7 +54,7 @@ class FakeModel:
         turns = tuple(turn for turn in prompt if isinstance(turn, Message))
         text = self.hear(turns) if self.hear else self.say(turns[-1].content)
         said = text[: self.finish_after]
-        finish = "length" if len(text) > self.finish_after else "stop"
+        finish: Finish = "length" if len(text) > self.finish_after else "stop"
         return Answer(said, (1,) * max(1, len(said.split())), (1,) * 10 * len(turns), finish)
 
     def stream(self, prompt: Prompt, sampling: Sampling, cancelled: Callable[[], bool]) -> Iterator[Piece]:

@@ -27,7 +27,7 @@ metrics: [chrf]
 max_tokens: 4
 """
 REQUESTS = 12
-TRIAL = "trial={requests: 10, judge: offline, gate: [errors.after <= 0, relevance.gain.low >= RELEVANCE]}"
+TRIAL = "trial={requests: 10, judge: offline, gate: [errors.after <= 0, relevance.gain.low >= -0.5]}"
 
 
 def word(store: Store, *words: str) -> None:
@@ -36,20 +36,17 @@ def word(store: Store, *words: str) -> None:
 
 @pytest.fixture
 def pair(store: Store, tmp_path: Path) -> tuple[str, str]:
-    """Release two tiny models by the real commands: one to everybody, one as a canary."""
+    """Release a tiny model by the real commands: to everybody, and under another gate as a canary."""
     rows = "".join(json.dumps({"q": f"What is {n} plus {n}?", "a": str(2 * n)}) + "\n" for n in range(4))
     (tmp_path / "sums.jsonl").write_text(rows, encoding="utf-8")
     (tmp_path / "sums.yaml").write_text(TASK, encoding="utf-8")
-    released = []
-    for source, channel in (("tiny:llama", "stable"), ("tiny:qwen3", "canary")):
-        word(store, "fetch", source)
-        model = store.newest("model")
-        assert model is not None
-        word(store, "evaluate", f"task={tmp_path / 'sums.yaml'}", "alone=true", "bootstrap=100", "--model", model.id)
-        trial = TRIAL.replace("RELEVANCE", "-0.5")
-        word(store, "release", "gate=[chrf.after >= 0]", f"channel={channel}", trial, "--tuned", model.id)
-        released.append(str(current(store, channel)))
-    return released[0], released[1]
+    word(store, "fetch", "tiny:llama")
+    word(store, "evaluate", f"task={tmp_path / 'sums.yaml'}", "alone=true", "bootstrap=100")
+    model = store.newest("model")
+    assert model is not None
+    word(store, "release", "gate=[chrf.after >= 0]", "--tuned", model.id)
+    word(store, "release", "gate=[chrf.after >= 0]", "channel=canary", TRIAL, "--tuned", model.id)
+    return str(current(store)), str(current(store, "canary"))
 
 
 @contextmanager
@@ -72,7 +69,7 @@ def serving(store: Store, pair: tuple[str, str], folder: Path, **share: float) -
         process.wait(30)
 
 
-@pytest.mark.parametrize("share", [{"shadow": 1.0}, {"canary": 1.0}])
+@pytest.mark.parametrize("share", [{"shadow": 1.0}, pytest.param({"canary": 1.0}, marks=pytest.mark.journey)])
 def test_what_serve_writes_is_what_release_decides_by(
     store: Store, pair: tuple[str, str], tmp_path: Path, share: dict[str, float], capsys: pytest.CaptureFixture[str]
 ) -> None:

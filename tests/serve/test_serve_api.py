@@ -149,7 +149,8 @@ def test_an_echoed_prompt_has_log_probabilities_where_lm_eval_looks_for_them(cli
         assert [
             len(part or []) for part in (form.tokens, form.token_logprobs, form.top_logprobs, form.text_offset)
         ] == [length + 1] * 4
-        assert form.token_logprobs[0] is form.top_logprobs[0] is None
+        assert json.loads(form.to_json())["token_logprobs"][0] is None
+        assert json.loads(form.to_json())["top_logprobs"][0] is None
         assert "".join(form.tokens)[: len(choice.text)] == choice.text
         for logprob, top in zip(form.token_logprobs[1:], form.top_logprobs[1:], strict=True):
             assert logprob <= max(top.values()) + 1e-6 <= 1e-6

@@ -81,13 +81,15 @@ def _read(store: Store, criterion: str, name: str) -> Trial:
     tables = {tag: table for tag, table in figures.items() if isinstance(table, Mapping) and "metrics" in table}
     table = tables.get(HELDOUT) or next(iter(tables.values()))
     kappa = table["metrics"].get("kappa", {})
-    title = json.loads((trial.folder / "task.json").read_text(encoding="utf-8"))["title"]
+    leanings: Mapping[str, Any] = next(iter(table.get("bias", {}).values()), {})
     return Trial(
         criterion,
-        trial.id,
-        title,
-        table["rows"],
-        *(kappa.get(key) for key in ("value", "low", "high")),
+        id=trial.id,
+        title=json.loads((trial.folder / "task.json").read_text(encoding="utf-8"))["title"],
+        rows=table["rows"],
+        kappa=kappa.get("value"),
+        low=kappa.get("low"),
+        high=kappa.get("high"),
         accuracy=table["metrics"].get("accuracy", {}).get("value"),
-        flips=next(iter(table.get("bias", {}).values()), {}).get("changed by order"),
+        flips=leanings.get("changed by order"),
     )
