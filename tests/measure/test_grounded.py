@@ -97,4 +97,6 @@ def test_abstention_is_right_where_the_reference_abstains_too(answer: str, refer
 
 def test_only_the_sentence_itself_says_that_nothing_was_found() -> None:
     assert all(is_not_found(text) for text in (*NOT_FOUND.values(), " “This is not in the documents” "))
+    assert is_not_found("The money back is not in the documents.")
     assert not is_not_found("This is not in the documents. But I know it.")
+    assert not is_not_found("I know it. But this is not in the documents.")

@@ -14,6 +14,7 @@ from luthier.measure.support import CARRIED, content, support
 
 NOT_FOUND = {"en": "This is not in the documents.", "zh": "文档中没有相关内容。"}
 """What is said where the documents do not hold the answer; a reference that says so asks for just that."""
+_ENDS = ("is not in the documents", "are not in the documents", "文档中没有相关内容")
 _MARKER = re.compile(r"\s*\[\d{1,3}\]")
 
 Row = tuple[float, float]
@@ -22,9 +23,10 @@ NOTHING: Row = (0.0, 0.0)
 
 
 def is_not_found(text: str) -> bool:
-    """Whether a text says, and says only, that the documents do not hold the answer."""
+    """Whether a text says, and says only, that the documents do not hold the answer; small models name it in full: "the
+    price is not in the documents"."""
     bare = text.strip().strip("\"'“”「」").rstrip("。.!！").casefold()
-    return any(bare == said.rstrip("。.").casefold() for said in NOT_FOUND.values())
+    return bare.endswith(_ENDS) and len(sentences(text)) == 1
 
 
 def faithfulness(question: str, answer: str, reference: str, details: Mapping[str, Any]) -> Row:
