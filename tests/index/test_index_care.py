@@ -61,7 +61,7 @@ def test_a_whole_one_is_said_to_be_whole(store: Store, base: Path) -> None:
 def test_what_was_damaged_is_found_and_mended(store: Store, base: Path) -> None:
     place = generation(base)
     with sqlite3.connect(place / "catalogue.sqlite") as damaged:
-        damaged.execute("UPDATE word SET chunks = chunks + 3 WHERE word = 'tells'")
+        damaged.execute("UPDATE word SET chunks = chunks + 3 WHERE word = 'tell'")
         damaged.execute("UPDATE document SET state = 'coming' WHERE id = 2")
     with sqlite3.connect(place / "chunk.sqlite") as damaged:
         damaged.execute("DELETE FROM length WHERE id = 1")

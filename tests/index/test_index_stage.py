@@ -1,10 +1,11 @@
+import json
 from pathlib import Path
 
 import pytest
 from word_embedder import WordEmbedder
 
 from luthier.artifact.store import Store
-from luthier.errors import DataError, SpecError
+from luthier.errors import DataError, SpecError, StoreError
 from luthier.event import Counted, hush
 from luthier.index import build
 from luthier.index.run import index
@@ -152,3 +153,16 @@ def test_without_sources_nothing_is_made(store: Store) -> None:
     with pytest.raises(SpecError, match="no source") as caught:
         index(IndexSpec(), None, store, hush)
     assert caught.value.where == "key source"
+
+
+def test_a_base_of_another_version_is_told_and_made_anew(store: Store, folder: Path, embedder: WordEmbedder) -> None:
+    made = index(spec_of(folder), None, store, hush)
+    path = store.root / "knowledge" / "knowledge" / "current.json"
+    plain = json.loads(path.read_text())
+    del plain["words"]  # as the first version wrote it
+    path.write_text(json.dumps(plain))
+    with pytest.raises(StoreError, match="made by another version") as caught:
+        opened(store, embedder)
+    assert "the same luthier index command" in caught.value.mend
+    assert index(spec_of(folder), None, store, hush).id == made.id
+    assert opened(store, embedder).search("a cat eating", SearchSpec(way="bm25")).hits[0].chunk.heading[-1] == "Food"

@@ -22,3 +22,10 @@ def test_a_word_that_is_asked_twice_counts_twice() -> None:
 
 def test_chinese_is_found_by_characters_and_pairs_and_latin_stands_apart() -> None:
     assert terms("用GPT模型") == ["用", "gpt", "模", "模型", "型"]
+
+
+def test_english_words_are_found_by_their_stems_and_numbers_and_accents_as_they_are() -> None:
+    # from the sample vocabulary at snowballstem.org/algorithms/english/stemmer.html
+    samples = "consigned consigning consignment knightly kneeling knocks knots"
+    assert terms(samples) == ["consign", "consign", "consign", "knight", "kneel", "knock", "knot"]
+    assert terms("1990s café naïvely") == ["1990s", "café", "naïvely"]

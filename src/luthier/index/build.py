@@ -21,6 +21,7 @@ from luthier.index.spec import IndexSpec
 from luthier.index.summarist import Summarise, Summarist
 from luthier.index.summary import summarise
 from luthier.measure.words import words
+from luthier.retrieve.bm25 import WORDS
 from luthier.retrieve.catalogue import Catalogue
 from luthier.retrieve.place import CATALOGUE, CURRENT, Current, flip, knowledge_folder, read_current, writer_lock
 from luthier.retrieve.ports import Store, Vector
@@ -70,7 +71,11 @@ def holds(spec: IndexSpec, files: Sequence[File], project: Path, summarist: str)
     if not (folder / CURRENT).exists():
         return False
     current = read_current(folder)
-    is_same = current.settings == _settings(spec, summarist) and spec.embedder in ("auto", current.embedder or "none")
+    is_same = (
+        current.words == WORDS
+        and current.settings == _settings(spec, summarist)
+        and spec.embedder in ("auto", current.embedder or "none")
+    )
     if not is_same or current.store != spec.store or current.about != (spec.about or current.about):
         return False
     catalogue = Catalogue(folder / current.generation / CATALOGUE)

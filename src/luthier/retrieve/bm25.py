@@ -7,7 +7,11 @@ Lucene's, ln(1 + (N - n + 0.5) / (n + 0.5)), which is never negative.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import log
+from threading import Lock
+
+import Stemmer
 
 from luthier.measure.words import words
 
@@ -28,9 +32,25 @@ class Statistics:
     """Word -> how many chunks hold it, of the words asked for."""
 
 
+WORDS = 2
+"""Raised when `terms` gives others: what was kept by an earlier one is not found by them."""
+STEMS_KEPT = 200_000
+"""A vocabulary: taking a word to its stem costs as much as finding hundreds of words."""
+_stemmer = Stemmer.Stemmer("english")
+_lock = Lock()
+
+
 def terms(text: str) -> list[str]:
-    """Give the words a text is found by: CJK characters and their pairs, other words whole."""
-    return words(text, bigrams=True)
+    """Give the words a text is found by: CJK characters and their pairs, numbers and other words whole, but for those
+    of a to z, which are found by their stems (Porter 2, as Snowball has it): "returns" by "returned"."""
+    return [_stem(word) if word.isascii() and word.isalpha() else word for word in words(text, bigrams=True)]
+
+
+@lru_cache(STEMS_KEPT)
+def _stem(word: str) -> str:
+    with _lock:  # it works on itself
+        stem: str = _stemmer.stemWord(word)
+    return stem
 
 
 def weigh(asked: Sequence[str], statistics: Statistics) -> dict[str, float]:

@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from luthier.engine.ports import Embedder
-from luthier.errors import DataError, SpecError
+from luthier.errors import DataError, SpecError, StoreError
 from luthier.event import Tell, hush
+from luthier.retrieve.bm25 import WORDS
 from luthier.retrieve.catalogue import Catalogue
 from luthier.retrieve.how import SearchSpec
 from luthier.retrieve.place import CATALOGUE, CURRENT, Current, folder_of, read_current
@@ -133,6 +134,12 @@ class KnowledgeBase:
         if self._stamp is not None:
             self.close()
         self.current: Current = read_current(self._folder)
+        if self.current.words != WORDS:
+            raise StoreError(
+                "the knowledge base was made by another version, which finds it by other words",
+                where=str(self._folder),
+                mend="bring it up to date: the same luthier index command again",
+            )
         place = self._folder / self.current.generation
         self._catalogue = Catalogue(place / CATALOGUE)
         self._stores: dict[str, Store] = {

@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 from luthier.artifact import atomic
 from luthier.errors import StoreError
 from luthier.event import Said, Tell
+from luthier.retrieve.bm25 import WORDS
 
 CURRENT = "current.json"
 CATALOGUE = "catalogue.sqlite"
@@ -42,6 +43,8 @@ class Current:
     settings: Mapping[str, Any] = field(default_factory=dict)
     """How documents are cut, as plain JSON: other settings make another generation."""
     store_settings: Mapping[str, Any] = field(default_factory=dict)
+    words: int = WORDS
+    """By which words its chunks are found: `bm25.WORDS` when it was made."""
 
 
 def knowledge_folder(project: Path, name: str) -> Path:
@@ -74,7 +77,7 @@ def read_current(folder: Path) -> Current:
     """Read which generation is read. Raises StoreError if there is none, or it cannot be read."""
     path = folder / CURRENT
     try:
-        return Current(**json.loads(path.read_text(encoding="utf-8")))
+        return Current(**{"words": 1, **json.loads(path.read_text(encoding="utf-8"))})
     except FileNotFoundError:
         raise StoreError(
             "this is no knowledge base", where=str(folder), mend="make one: luthier index FILES... name=NAME"
