@@ -7,7 +7,6 @@ Lucene's, ln(1 + (N - n + 0.5) / (n + 0.5)), which is never negative.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from math import log
 from threading import Lock
 
@@ -37,19 +36,23 @@ WORDS = 2
 STEMS_KEPT = 200_000
 """A vocabulary: taking a word to its stem costs as much as finding hundreds of words."""
 _stemmer = Stemmer.Stemmer("english")
+_stems: dict[str, str] = {}
 _lock = Lock()
 
 
 def terms(text: str) -> list[str]:
     """Give the words a text is found by: CJK characters and their pairs, numbers and other words whole, but for those
     of a to z, which are found by their stems (Porter 2, as Snowball has it): "returns" by "returned"."""
-    return [_stem(word) if word.isascii() and word.isalpha() else word for word in words(text, bigrams=True)]
+    return [_stems.get(word) or _stem(word) for word in words(text, bigrams=True)]
 
 
-@lru_cache(STEMS_KEPT)
 def _stem(word: str) -> str:
-    with _lock:  # it works on itself
-        stem: str = _stemmer.stemWord(word)
+    if not (word.isascii() and word.isalpha()):
+        return word
+    with _lock:  # the stemmer works on itself
+        if len(_stems) >= STEMS_KEPT:
+            _stems.clear()
+        stem = _stems[word] = str(_stemmer.stemWord(word))
     return stem
 
 
