@@ -113,7 +113,7 @@ def tune(spec: IndexSpec, asked: Sequence[Asked] | None, project: Path, tell: Te
         chooses = np.arange(len(sought)) % 2 == 0
     tried = _try_cuts(spec, documents, embedder, sought, chooses, tell)
     best = _best(tried, chooses)
-    top = _fewest(best, chooses)
+    top = _fewest(best, chooses) if asked is not None else best.most  # made questions are found too soon to tell
     proof = _gain(tried[0], best, ~chooses, groups, top)
     if proof.gain < 0:
         best, top = tried[0], tried[0].most
@@ -218,13 +218,8 @@ def _try_cuts(
 
 
 def _best(tried: Sequence[Tried], which: npt.NDArray[np.bool_]) -> Tried:
-    """Give the one that finds most; of equal ones the one that finds it sooner, then the one that came first."""
-
-    def worth(one: Tried) -> tuple[float, float]:
-        found = one.ranks[which]
-        return float(one.found(which).mean()), float(np.where(found > 0, 1 / np.maximum(found, 1), 0).mean())
-
-    return max(tried, key=worth)
+    """Give the one that finds most, of equal ones the one that came first: a change must be worth something."""
+    return max(tried, key=lambda one: float(one.found(which).mean()))
 
 
 def _fewest(best: Tried, which: npt.NDArray[np.bool_]) -> int:
