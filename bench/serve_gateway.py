@@ -1,313 +1,234 @@
-"""What the gateway costs, and how it keeps its promises: against an engine of fixed speed, or a real model.
+"""What the gateway costs, and how it keeps its promises: before an engine of fixed speed, or a real model.
 
-    python bench/serve_gateway.py [--part overhead overload aborts swaps soak] [--seconds 10] [--model ID --project DIR]
+    python bench/serve_gateway.py [--part overhead aborts swaps soak] [--rounds 3] [--seconds 600]
+                                  [--model ID --project DIR --engine openvino --dtype float32]
 
-The server runs in a process of its own, with the engine in it; a lean client (sockets, no HTTP library) in this one,
-whose share of a core is told. Without --model the engine makes one token for each running stream every 10 ms, and burns
-that time on a core as a real one would (`--idle`: it sleeps instead).
+The server runs in a process of its own, with the engine in it or below it; a lean client (sockets, no HTTP library) in
+this one, whose share of a core is told. Without --model the engine makes one token for each running stream every 10 ms,
+and burns that time on a core as a real one would (`--idle`: it sleeps instead).
 
-overhead: tokens a second through the API as a share of the engine's own, and what is added to the first token.
-overload: ten times as many clients as the engine takes, the stock OpenAI client's rules (Retry-After heeded).
+overhead: tokens a second through the API as a share of the engine's own, and what is added to the first token; engine
+          and server stand beside each other and are asked in turn.
 aborts:   200 requests of 10,000 tokens, left after a moment; then an answer.
-swaps:    models put under one name while asked; each answers with its own word.
+swaps:    models put under one name while asked; each answers with its own word (the engine of fixed speed only).
 soak:     resident memory under load, by the minute.
+
+The last line is JSON with every figure. The overload is `serve_overload.py`, the peers are in `serve_peers.py`.
 """
 
 import argparse
 import asyncio
 import json
 import os
-import resource
-import socket
 import statistics
 import subprocess
 import sys
 import time
-from collections import Counter
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-AT_ONCE = 16
-"""As many streams as the engine of fixed speed takes."""
-ADMIN = "bench"
-CHILD = Path(__file__).parent / "serving" / "gateway_server.py"
+from serving.load import CHILD, Gateway, Heard, Place, ask, ask_until, change, cpu_seconds
+
+STREAMS = (1, 8, 16)
+ASKED_ALONE = 10
+"""How often a single stream is asked in a round: its first tokens are what the middle is taken of."""
 
 
-def _engine(options: argparse.Namespace) -> dict[str, Any]:
-    return {"model": options.model, "project": options.project, "idle": options.idle}
+def engine_of(options: argparse.Namespace) -> dict[str, Any]:
+    """Give the engine as `gateway_server.py` reads it."""
+    names = ("model", "project", "idle", "engine", "dtype")
+    return {name: getattr(options, name) for name in names}
 
 
-class Server:
-    """The server, as long as this context lasts."""
+class Raw:
+    """The engine itself in a process of its own."""
 
-    def __init__(self, options: argparse.Namespace, **settings: Any) -> None:
-        asked = {"settings": {"admin_keys": [ADMIN], **settings}, **_engine(options)}
-        command = [sys.executable, str(CHILD), json.dumps(asked)]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    def __init__(self, engine: dict[str, Any]) -> None:
+        command = [sys.executable, str(CHILD), json.dumps({"raw": True, **engine})]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def ask(self, streams: int, tokens: int) -> tuple[float, list[float]]:
+        """Ask so many streams at once: tokens a second, the times to the first."""
+        assert self._process.stdin
         assert self._process.stdout
-        self.port, self.model = json.loads(self._process.stdout.readline())
-        while not _is_open(self.port):
-            time.sleep(0.05)
+        self._process.stdin.write(json.dumps([streams, tokens]) + "\n")
+        self._process.stdin.flush()
+        speed, firsts = json.loads(self._process.stdout.readline())
+        return speed, firsts
 
-    def __enter__(self) -> "Server":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        self._process.wait(30)
-
-    @property
-    def resident_bytes(self) -> int:
-        """Its memory."""
-        text = Path(f"/proc/{self._process.pid}/status").read_text(encoding="utf-8")
-        return int(text.partition("VmRSS:")[2].split()[0]) * 1024
+    def close(self) -> None:
+        """End it."""
+        self._process.communicate()
 
 
-def _is_open(port: int) -> bool:
-    with socket.socket() as door:
-        return door.connect_ex(("127.0.0.1", port)) == 0
-
-
-@dataclass
-class Heard:
-    """What one request was answered with."""
-
-    status: int
-    tokens: int
-    first_seconds: float
-    seconds: float
-    retry_seconds: float
-    text: bytes
-
-
-async def ask(server: Server, tokens: int, *, is_stream: bool, leaves_after: float | None = None, **more: Any) -> Heard:
-    """Ask over a socket of its own, counting chunks as they come."""
-    begun = time.perf_counter()
-    body = json.dumps(
-        {
-            "model": more.pop("model", server.model),
-            "messages": [{"role": "user", "content": "Tell me a long story."}],
-            "max_tokens": tokens,
-            "temperature": 0,
-            "stream": is_stream,
-            **more,
-        }
-    ).encode()
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1 << 22)
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {ADMIN}\r\nConnection: close\r\n"
-    writer.write(head.encode() + f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
-    try:
-        if leaves_after is not None:
-            await asyncio.sleep(leaves_after)
-            return Heard(0, 0, 0.0, 0.0, 0.0, b"")
-        return await _hear(reader, begun, is_stream)
-    finally:
-        writer.close()
-
-
-async def _hear(reader: asyncio.StreamReader, begun: float, is_stream: bool) -> Heard:
-    head = await reader.readuntil(b"\r\n\r\n")
-    status = int(head[9:12])
-    lines = [line.partition(b":") for line in head.lower().split(b"\r\n")]
-    retry = next((float(value) / 1000 for name, _, value in lines if name == b"retry-after-ms"), 0.0)
-    retry = retry or next((float(value) for name, _, value in lines if name == b"retry-after"), 0.0)
-    first, count, parts = 0.0, 0, []
-    while data := await reader.read(1 << 16):
-        found = data.count(b'"content":" ') if is_stream else 0
-        if found and not first:
-            first = time.perf_counter() - begun
-        count += found
-        parts.append(data)
-    text = b"".join(parts)
-    if status == 200 and not is_stream:
-        count = json.loads(text)["usage"]["completion_tokens"]
-    return Heard(status, count, first, time.perf_counter() - begun, retry, text)
-
-
-def raw_apart(options: argparse.Namespace, streams: int, tokens: int) -> tuple[float, float]:
-    """Measure the engine itself in a process of its own: tokens a second, and the median first token."""
-    command = [sys.executable, str(CHILD), json.dumps({"raw": [streams, tokens], **_engine(options)})]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    speed, first = json.loads(done.stdout.splitlines()[-1])
-    return speed, first
-
-
-async def through(server: Server, streams: int, tokens: int, is_stream: bool) -> tuple[float, float, float]:
-    """Ask through the API: tokens a second, the median first token, this client's share of a core."""
-    await ask(server, 4, is_stream=is_stream)
-    used, begun = _cpu_seconds(), time.perf_counter()
-    heard = await asyncio.gather(*(ask(server, tokens, is_stream=is_stream) for _ in range(streams)))
+async def through(place: Place, streams: int, tokens: int, is_stream: bool) -> tuple[float, list[float], float]:
+    """Ask through the API: tokens a second, the times to the first, this client's share of a core."""
+    used, begun = cpu_seconds(), time.perf_counter()
+    heard = await asyncio.gather(*(ask(place, tokens, is_stream=is_stream) for _ in range(streams)))
     seconds = time.perf_counter() - begun
-    assert all(one.status == 200 for one in heard), [one.text[:200] for one in heard if one.status != 200]
-    firsts = [one.first_seconds for one in heard]
-    return sum(one.tokens for one in heard) / seconds, statistics.median(firsts), (_cpu_seconds() - used) / seconds
+    assert all(one.is_whole for one in heard), [one.text[:200] for one in heard if not one.is_whole]
+    speed = sum(one.tokens for one in heard) / seconds
+    return speed, [one.first_seconds for one in heard], (cpu_seconds() - used) / seconds
 
 
-def _cpu_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
-
-
-def overhead(options: argparse.Namespace) -> None:
-    """Interleave the engine itself and the API, and give medians of the rounds."""
+def overhead(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Interleave the engine itself and the API; give medians of the rounds."""
     print("streams  stream?  engine tok/s  API tok/s  share   first token: engine, API, added (ms)  client's core")
-    for streams in (1, 8, 16):
-        for is_stream in (False, True):
-            tokens = 200 if options.model is None else 100
-            rows = []
-            for _ in range(options.rounds):
-                own = raw_apart(options, streams, tokens)
-                with Server(options) as server:
-                    rows.append((*own, *asyncio.run(through(server, streams, tokens, is_stream))))
-            own_speed, own_first, speed, first, client = (
-                statistics.median(column) for column in zip(*rows, strict=True)
-            )
-            firsts = f"{own_first * 1e3:7.1f} {first * 1e3:7.1f} {(first - own_first) * 1e3:7.1f}" if is_stream else ""
-            share = f"{speed / own_speed:6.1%}"
-            print(
-                f"{streams:7} {is_stream!s:>8} {own_speed:12.0f} {speed:10.0f} {share}   {firsts:>24}  {client:18.2f}"
-            )
+    raw = Raw(engine_of(options))
+    rows = []
+    try:
+        with Gateway(engine_of(options)) as server:
+            for warm in (lambda: raw.ask(2, 4), lambda: asyncio.run(through(server.place, 2, 4, True))):
+                warm()
+            for streams in STREAMS:
+                for is_stream in (False, True):
+                    rows.append(_overhead(raw, server.place, streams, is_stream, options))
+                    _show(rows[-1])
+    finally:
+        raw.close()
+    return rows
 
 
-async def _client(server: Server, end: float, heard: list[Heard], tokens: int) -> None:
-    while time.perf_counter() < end:
-        one = await ask(server, tokens, is_stream=True)
-        heard.append(one)
-        if one.status != 200:
-            await asyncio.sleep(min(one.retry_seconds or 0.5, 60.0))
+def _overhead(raw: Raw, place: Place, streams: int, is_stream: bool, options: argparse.Namespace) -> dict[str, Any]:
+    own_speeds, own_firsts, speeds, firsts, cores = [], list[float](), [], list[float](), []
+    for _ in range(options.rounds * (ASKED_ALONE if streams == 1 else 1)):
+        speed, first = raw.ask(streams, options.tokens)
+        own_speeds.append(speed)
+        own_firsts += first
+        speed, first, core = asyncio.run(through(place, streams, options.tokens, is_stream))
+        speeds.append(speed)
+        firsts += first
+        cores.append(core)
+    own, said = statistics.median(own_speeds), statistics.median(speeds)
+    row = {
+        "streams": streams,
+        "stream": is_stream,
+        "raw_tokens_per_second": round(own, 1),
+        "api_tokens_per_second": round(said, 1),
+        "share": round(said / own, 4),
+        "client_core": round(statistics.median(cores), 3),
+    }
+    if is_stream:
+        before, after = statistics.median(own_firsts) * 1e3, statistics.median(firsts) * 1e3
+        row |= {"first_raw_ms": round(before, 1), "first_api_ms": round(after, 1), "added_ms": round(after - before, 1)}
+    return row
 
 
-def overload(options: argparse.Namespace) -> None:
-    """Ask with ten times as many clients as the engine takes at once."""
-    promise = 5.0
-    tokens = 64
-    with Server(options, first_token_seconds=promise, waiting=1000) as server:
-        calm: list[Heard] = []
-        flood: list[Heard] = []
-
-        async def run(clients: int, heard: list[Heard]) -> float:
-            begun = time.perf_counter()
-            end = begun + options.seconds
-            await asyncio.gather(*(_client(server, end, heard, tokens) for _ in range(clients)))
-            return time.perf_counter() - begun
-
-        calm_seconds = asyncio.run(run(AT_ONCE, calm))
-        before = server.resident_bytes
-        seconds = asyncio.run(run(AT_ONCE * 10, flood))
-        after = server.resident_bytes
-    good = [one for one in flood if one.status == 200]
-    firsts = sorted(one.first_seconds for one in good)
-    speed = sum(one.tokens for one in good) / seconds
-    unloaded = sum(one.tokens for one in calm) / calm_seconds
-    refused = [one for one in flood if one.status != 200]
-    print(f"statuses {dict(Counter(one.status for one in flood))} of {len(flood)} requests in {seconds:.1f} s")
-    print(f"first token p50 {firsts[len(firsts) // 2]:.2f} s, p99 {firsts[int(len(firsts) * 0.99)]:.2f} s, ", end="")
-    print(f"promise {promise} s; refused without Retry-After: {sum(not one.retry_seconds for one in refused)}")
-    print(f"goodput {speed:.0f} tokens/s, {speed / unloaded:.1%} of the unloaded {unloaded:.0f}; ", end="")
-    print(f"memory {before / 2**20:.0f} -> {after / 2**20:.0f} MiB")
+def _show(row: dict[str, Any]) -> None:
+    names = ("first_raw_ms", "first_api_ms", "added_ms")
+    firsts = " ".join(f"{row[name]:8.1f}" for name in names) if row["stream"] else ""
+    print(
+        f"{row['streams']:7} {row['stream']!s:>8} {row['raw_tokens_per_second']:12.0f} "
+        f"{row['api_tokens_per_second']:10.0f} {row['share']:7.1%} {firsts:>29} {row['client_core']:18.2f}",
+        flush=True,
+    )
 
 
-def aborts(options: argparse.Namespace) -> None:
+def aborts(options: argparse.Namespace) -> dict[str, Any]:
     """Leave 200 requests of 10,000 tokens, then ask for an answer."""
 
-    async def run(server: Server) -> Heard:
+    async def run(place: Place) -> Heard:
         for _ in range(4):
-            await asyncio.gather(*(ask(server, 10_000, is_stream=True, leaves_after=0.3) for _ in range(50)))
-        return await ask(server, 4, is_stream=False)
+            await asyncio.gather(*(ask(place, 10_000, is_stream=True, leaves_after=0.3) for _ in range(50)))
+        return await ask(place, 4, is_stream=False)
 
-    with Server(options, waiting=1000) as server:
-        last = asyncio.run(run(server))
+    with Gateway(engine_of(options), waiting=1000) as server:
+        last = asyncio.run(run(server.place))
     print(f"after 200 aborted requests an answer came in {last.seconds:.2f} s with status {last.status}")
+    return {"status": last.status, "seconds": round(last.seconds, 3)}
 
 
-async def _post(server: Server, path: str, data: dict[str, Any]) -> dict[str, Any]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-    body = json.dumps(data).encode()
-    head = f"POST {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {ADMIN}\r\nConnection: close\r\n"
-    writer.write(head.encode() + f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
-    text = await reader.read()
-    writer.close()
-    found: dict[str, Any] = json.loads(text.partition(b"\r\n\r\n")[2])
-    return found
-
-
-def swaps(options: argparse.Namespace) -> None:
+def swaps(options: argparse.Namespace) -> dict[str, Any]:
     """Put 50 models under one name, one after another, while eight clients ask."""
     wrong: list[bytes] = []
     answers = 0
 
-    async def run(server: Server) -> None:
+    async def run(place: Place) -> None:
         nonlocal answers
-        await _post(server, "/admin/models", {"name": "swapped", "id": "w0"})
+        await change(place, "/admin/models", {"name": "swapped", "id": "w0"})
         is_over = False
 
         async def client() -> None:
             nonlocal answers
             while not is_over:
-                one = await ask(server, 20, is_stream=False, model="swapped")
-                words = (
-                    set(json.loads(one.text)["choices"][0]["message"]["content"].split()) if one.status == 200 else ()
-                )
+                one = await ask(place, 20, is_stream=False, model="swapped")
+                said = json.loads(one.text)["choices"][0]["message"]["content"].split() if one.status == 200 else ()
                 answers += 1
-                if len(words) != 1:
+                if len(set(said)) != 1:
                     wrong.append(one.text[:200])
 
         clients = [asyncio.ensure_future(client()) for _ in range(8)]
         for number in range(1, 51):
-            put = await _post(server, "/admin/models", {"name": "swapped", "id": f"w{number}"})
+            put = await change(place, "/admin/models", {"name": "swapped", "id": f"w{number}"})
             assert put["changed"], put
-            after = await ask(server, 2, is_stream=False, model="swapped")
+            after = await ask(place, 2, is_stream=False, model="swapped")
             if f'" w{number} w{number}"'.encode() not in after.text:
                 wrong.append(after.text[:200])
         is_over = True
         await asyncio.gather(*clients)
 
-    with Server(options) as server:
-        asyncio.run(run(server))
+    with Gateway({"model": None, "idle": options.idle}) as server:
+        asyncio.run(run(server.place))
     print(f"50 swaps under 8 clients: {answers} answers, {len(wrong)} wrong {wrong[:2] if wrong else ''}")
+    return {"answers": answers, "wrong": len(wrong)}
 
 
-def soak(options: argparse.Namespace) -> None:
+def soak(options: argparse.Namespace) -> dict[str, Any]:
     """Ask without an end and watch the memory."""
+    answers: list[int] = []
 
-    async def run(server: Server) -> list[tuple[float, int]]:
+    async def run(server: Gateway) -> list[tuple[float, int]]:
         points: list[tuple[float, int]] = []
         begun = time.perf_counter()
         heard: list[Heard] = []
-        clients = [asyncio.ensure_future(_client(server, begun + options.seconds, heard, 64)) for _ in range(24)]
+        end = begun + options.seconds
+        clients = [asyncio.ensure_future(ask_until(server.place, end, heard, 64)) for _ in range(24)]
         while not all(client.done() for client in clients):
             await asyncio.sleep(1)
             points.append((time.perf_counter() - begun, server.resident_bytes))
+            answers.append(sum(one.status == 200 for one in heard))
             heard.clear()
         return points
 
-    with Server(options) as server:
+    with Gateway(engine_of(options)) as server:
         points = asyncio.run(run(server))
     kept = [(at, size / 2**20) for at, size in points if at > options.seconds * 0.2]  # warmed up
     middle_x = statistics.mean(at for at, _ in kept)
     middle_y = statistics.mean(size for _, size in kept)
     slope = sum((at - middle_x) * (size - middle_y) for at, size in kept) / sum((at - middle_x) ** 2 for at, _ in kept)
     print(f"soak of {options.seconds:.0f} s: {kept[0][1]:.1f} -> {kept[-1][1]:.1f} MiB, {slope * 60:+.2f} MiB a minute")
+    sizes = {"begin_mib": round(kept[0][1], 1), "end_mib": round(kept[-1][1], 1)}
+    return sizes | {"mib_per_minute": round(slope * 60, 3), "answers": sum(answers), "seconds": options.seconds}
 
 
-PARTS = {"overhead": overhead, "overload": overload, "aborts": aborts, "swaps": swaps, "soak": soak}
+PARTS: dict[str, Callable[[argparse.Namespace], Any]] = {
+    "overhead": overhead,
+    "aborts": aborts,
+    "swaps": swaps,
+    "soak": soak,
+}
 
 
 def main() -> int:
     """Run the parts asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", nargs="+", choices=PARTS, default=list(PARTS))
-    parser.add_argument("--seconds", type=float, default=10.0, help="of overload and soak")
+    parser.add_argument("--seconds", type=float, default=10.0, help="of the soak")
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--tokens", type=int, default=100, help="of an answer of the overhead")
     parser.add_argument("--model")
     parser.add_argument("--project", default=".luthier")
+    parser.add_argument("--engine", default="openvino")
+    parser.add_argument("--dtype", default="float32")
     parser.add_argument("--idle", action="store_true", help="the fixed engine sleeps in its steps")
     options = parser.parse_args()
-    print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores; {options.model or 'an engine of fixed speed'}")
+    load = round(os.getloadavg()[0], 1)
+    print(f"load {load} on {os.cpu_count()} cores; {options.model or 'an engine of fixed speed'}")
+    found: dict[str, Any] = {"load": load, "model": options.model}
     for part in options.part:
         print(f"\n{part}")
-        PARTS[part](options)
+        found[part] = PARTS[part](options)
+    print(json.dumps(found))
     return 0
 
 

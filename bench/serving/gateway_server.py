@@ -1,13 +1,15 @@
 """One process of `bench/serve_gateway.py`: the server with its engine, or the engine alone.
 
-python bench/serving/gateway_server.py '{"model": null, "settings": {}}'       serves; prints port and model
-python bench/serving/gateway_server.py '{"model": null, "raw": [16, 200]}'     prints tokens/s, first token
+python bench/serving/gateway_server.py '{"model": null, "settings": {}}'    serves; prints port and model
+python bench/serving/gateway_server.py '{"model": null, "raw": true}'       reads [streams, tokens] line by line;
+                                                                            prints tokens/s and times to the first
+
+`model` is an artifact's id, with `project`, `engine` and `dtype`; without one it is an engine of fixed speed.
 """
 
 import argparse
 import hashlib
 import json
-import statistics
 import sys
 import threading
 import time
@@ -93,60 +95,71 @@ def open_engine(asked: Mapping[str, Any]) -> ChatModel:
     from luthier.artifact.store import Store
     from luthier.recipe.openers import open_named
 
-    return open_named(Store(asked["project"]), asked["model"])
+    return open_named(Store(asked["project"]), asked["model"], engine=asked["engine"], dtype=asked["dtype"])
 
 
-def raw(asked: Mapping[str, Any], streams: int, tokens: int) -> tuple[float, float]:
-    """Ask the engine itself in threads: tokens a second, and the median first token."""
-    model = open_engine(asked)
+def raw(model: ChatModel, streams: int, tokens: int) -> tuple[float, list[float]]:
+    """Ask the engine itself in threads: tokens a second, and when each one's first token came."""
     prompt = (Message("user", "Tell me a long story."),)
     firsts: list[float] = []
     counts: list[int] = []
 
-    def one(limit: int) -> None:
+    def one() -> None:
         begun, first, count = time.perf_counter(), 0.0, 0
-        for piece in model.stream(prompt, Sampling(max_tokens=limit, temperature=0), lambda: False):
+        for piece in model.stream(prompt, Sampling(max_tokens=tokens, temperature=0), lambda: False):
             first = first or time.perf_counter() - begun
             count += len(piece.token_ids)
         firsts.append(first)
         counts.append(count)
 
-    one(4)
-    firsts.clear()
-    counts.clear()
     begun = time.perf_counter()
-    threads = [threading.Thread(target=one, args=(tokens,)) for _ in range(streams)]
+    threads = [threading.Thread(target=one) for _ in range(streams)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    speed = sum(counts) / (time.perf_counter() - begun)
-    if isinstance(model, Closing):
-        model.close()
-    return speed, statistics.median(firsts)
+    return sum(counts) / (time.perf_counter() - begun), firsts
 
 
 def serving(asked: Mapping[str, Any]) -> None:
     """Serve until a signal; print the port and the model's name."""
     model = open_engine(asked)
 
+    def opens(name: str) -> ChatModel:
+        return Fixed(name, f" {name}", burns=False) if asked["model"] is None else open_engine({**asked, "model": name})
+
     def tell(event: Event) -> None:
         if isinstance(event, Said) and event.text.startswith("or look: "):
             print(json.dumps([int(event.text.rstrip("/").rpartition(":")[2]), model.name]), flush=True)
 
-    given = Given(open_model=lambda word: Fixed(word, f" {word}", burns=False))
-    serve(ServeSpec.model_validate({"port": 0, **asked["settings"]}), [model], tell, given)
+    try:
+        serve(ServeSpec.model_validate({"port": 0, **asked["settings"]}), [model], tell, Given(open_model=opens))
+    finally:
+        if isinstance(model, Closing):
+            model.close()
 
 
 def main() -> int:
     """Do what is asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("asked", type=json.loads)
-    asked = {"model": None, "idle": False, "project": ".luthier", "settings": {}, **parser.parse_args().asked}
-    if "raw" in asked:
-        print(json.dumps(raw(asked, *asked["raw"])))
-    else:
+    plain: dict[str, Any] = {
+        "model": None,
+        "idle": False,
+        "project": ".luthier",
+        "engine": "auto",
+        "dtype": "auto",
+        "settings": {},
+    }
+    asked = {**plain, **parser.parse_args().asked}
+    if "raw" not in asked:
         serving(asked)
+        return 0
+    model = open_engine(asked)
+    for line in sys.stdin:
+        print(json.dumps(raw(model, *json.loads(line))), flush=True)
+    if isinstance(model, Closing):
+        model.close()
     return 0
 
 

@@ -38,6 +38,11 @@ TOOLS: dict[str, Tool] = {
         command="lm-eval",
         purpose="ask the tasks of the Language Model Evaluation Harness (evaluate task=lm_eval:NAME)",
     ),
+    "schemathesis": Tool(
+        pins=("schemathesis==4.32.5",),
+        command="schemathesis",
+        purpose="ask a server whatever its OpenAPI page allows (make conformance)",
+    ),
     "ocrmypdf": Tool(
         pins=("ocrmypdf==17.13.0",),
         command="ocrmypdf",

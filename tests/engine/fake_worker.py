@@ -8,6 +8,8 @@ import time
 from typing import Any
 
 SAYING = threading.Lock()
+ENCODED = "Z8Op"
+"""Base64 of the bytes of `gé`."""
 
 
 def say(line: object) -> None:
@@ -34,15 +36,26 @@ def answer(order: dict[str, Any], slow: float, same: bool) -> None:
         say({"steps": [[order["ask"], [piece], "stop" if place == 2 else None]]})
 
 
+def read(order: dict[str, Any]) -> None:
+    if order.get("encode") == "refuse":
+        say({"refused": [order["ask"], "it is too long", "the prompt", "shorten it"]})
+        return
+    found: list[Any] = list(map(ord, order["encode"])) if "encode" in order else [ENCODED] * len(order["spell"])
+    say({"steps": [[order["ask"], [found], "stop"]]})
+
+
 def main() -> None:
     opening = json.loads(sys.stdin.readline())
     if opening.get("dies"):
         sys.exit("there is no such model")
-    say({"ready": {"takes": ["max_tokens", "temperature"], "defaults": {"temperature": 0.0}, "at_once": 4}})
+    told = {"takes": ["max_tokens", "temperature"], "defaults": {"temperature": 0.0}, "at_once": 4}
+    say({"ready": told | opening.get("tells", {})})
     threading.Thread(target=beat, daemon=True).start()
     for line in sys.stdin:
         order = json.loads(line)
-        if "ask" in order:
+        if "encode" in order or "spell" in order:
+            read(order)
+        elif "ask" in order:
             threading.Thread(
                 target=answer, args=(order, opening["slow"], opening.get("same", False)), daemon=True
             ).start()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from luthier.engine.ports import ChatModel, Closing, Concurrent, Sampling, Watched
+from luthier.engine.ports import ChatModel, Closing, Concurrent, Sampling, Watched, words_of
 from luthier.engine.workers import SILENT_SECONDS, WorkersModel, open_workers
 from luthier.errors import DataError, ServeError
 from luthier.event import hush
@@ -125,6 +125,22 @@ def test_one_that_is_stuck_leaves_rotation_within_two_seconds_and_is_replaced(op
         time.sleep(0.1)
     assert model.workers[0].process_number != stuck
     assert model.ailing() == ""
+
+
+def test_prompts_are_counted_by_a_worker_and_by_another_where_it_is_lost(opened: Open) -> None:
+    assert words_of(opened(1)) is None
+    model = opened(2, tells={"context": 9, "vocabulary": 300})
+    words = words_of(model)
+    assert words is not None
+    assert (words.context, words.vocabulary) == (9, 300)
+    assert words.encode("hé") == (104, 233)
+    os.kill(model.workers[0].process_number or 0, signal.SIGSTOP)
+    assert [words.encode("a") for _ in range(3)] == [(97,)] * 3
+    with pytest.raises(DataError, match="too long") as caught:
+        words.encode("refuse")
+    assert (caught.value.where, caught.value.mend) == ("the prompt", "shorten it")
+    model.close()
+    assert words.spell([7, 7]) == ["gé".encode()] * 2  # known by now: answers that end meanwhile still have their bytes
 
 
 def test_without_any_worker_it_says_why(opened: Open) -> None:

@@ -8,7 +8,7 @@ import pytest
 from luthier.artifact.example import Message
 from luthier.artifact.store import Artifact, Store
 from luthier.engine.local import open_local
-from luthier.engine.ports import Prompt, Sampling
+from luthier.engine.ports import Prompt, Sampling, words_of
 from luthier.engine.workers import open_workers
 from luthier.errors import DataError, ServeError
 from luthier.event import Event, Said
@@ -33,6 +33,11 @@ def test_workers_answer_as_the_model_does_through_a_death(
         assert model.answer(PROMPTS, GREEDY) == local.answer(PROMPTS, GREEDY)
         *_, last = model.stream(PROMPTS[0], GREEDY, lambda: False)
         assert last.answer == local.answer(PROMPTS[:1], GREEDY)[0]
+        words = words_of(model)
+        assert words is not None
+        assert (words.context, words.vocabulary) == (local.context, local.vocabulary)
+        assert [words.encode(prompt) for prompt in PROMPTS] == [local.encode(prompt) for prompt in PROMPTS]
+        assert words.spell(range(300)) == local.spell(range(300))
         with pytest.raises(DataError, match="context is 512"):
             model.answer([(5,) * 600], GREEDY)
         os.kill(model.workers[0].process_number or 0, signal.SIGKILL)

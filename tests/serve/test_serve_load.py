@@ -1,24 +1,30 @@
 """Bounds: rates with their headers, slow and long requests, engines that get stuck, changes while serving."""
 
+import asyncio
 import json
 import socket
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 import openai
 import pytest
+from limits.errors import StorageError
 from openai import OpenAI
 from served import Script, serving
 
-from luthier.engine.ports import ChatModel
+from luthier.engine.ports import ChatModel, Prompt
 from luthier.errors import SpecError, StoreError
 from luthier.event import Event, Said, Warned
 from luthier.serve.given import Given
-from luthier.serve.rates import Rates
+from luthier.serve.keys import NOBODY
+from luthier.serve.rates import RETRY_SECONDS, Rates
+from luthier.serve.refusal import RefusedError
 from luthier.serve.spec import RatesSpec
 
 BODY: dict[str, Any] = {"model": "script", "messages": [{"role": "user", "content": "a"}], "max_tokens": 10}
@@ -66,6 +72,31 @@ def test_a_place_where_nothing_can_be_counted_is_refused() -> None:
     with pytest.raises(SpecError, match=r"rates\.storage is 'nowhere://'") as caught:
         Rates(RatesSpec(storage="nowhere://"))
     assert (caught.value.where, "memory://" in caught.value.mend) == ("key rates.storage", True)
+
+
+def test_requests_are_counted_here_while_the_shared_count_is_lost(
+    monkeypatch: pytest.MonkeyPatch, told: list[Event]
+) -> None:
+    now = [100.0]
+    rates = Rates(RatesSpec(requests_per_minute=1), told.append, lambda: now[0])
+
+    async def lost(*_: object, **__: object) -> bool:
+        raise StorageError(ConnectionError("refused"))
+
+    def left() -> str:
+        return asyncio.run(rates.take(NOBODY, 1))["x-ratelimit-remaining-requests"]
+
+    with monkeypatch.context() as broken:
+        broken.setattr(rates._shared, "test", lost)
+        assert left() == "0"
+        with pytest.raises(RefusedError, match="1 requests a minute"):
+            left()
+    with pytest.raises(RefusedError):  # it is not tried again with every request
+        left()
+    now[0] += RETRY_SECONDS
+    assert left() == "0"
+    [warned] = [event for event in told if isinstance(event, Warned)]
+    assert "counts for itself: refused" in warned.what
 
 
 def test_the_openai_client_comes_again_when_it_is_told_to() -> None:
@@ -251,6 +282,42 @@ def test_figures_are_counted_by_model_status_and_kind_of_key() -> None:
     assert 'code="invalid_value"' in text
 
 
+@dataclass
+class Worded(Script):
+    """A script whose prompts take their time to be counted, and that is closed once."""
+
+    counting: threading.Event = field(default_factory=threading.Event)
+    counted: threading.Event = field(default_factory=threading.Event)
+    closed: threading.Event = field(default_factory=threading.Event)
+    context: int = 100
+    vocabulary: int = 300
+
+    def encode(self, prompt: Prompt) -> tuple[int, ...]:
+        self.counting.set()
+        assert self.counted.wait(10)
+        return (1, 2)
+
+    def spell(self, token_ids: Sequence[int]) -> list[bytes]:
+        return [b"a"] * len(token_ids)
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+def test_a_model_that_is_replaced_while_a_prompt_is_counted_still_answers_it() -> None:
+    old = Worded(("old",))
+    given = Given(open_model=lambda name: Script(("new",), name=name))
+    with serving(old, admin_keys=("boss",), given=given) as url, ThreadPoolExecutor(1) as pool:
+        running = pool.submit(httpx.post, f"{url}/v1/chat/completions", json=BODY, headers=BOSS, timeout=20)
+        assert old.counting.wait(10)
+        put = httpx.post(f"{url}/admin/models", json={"name": "script", "id": "new"}, headers=BOSS, timeout=20)
+        assert put.status_code == 200
+        assert not old.closed.is_set()
+        old.counted.set()
+        assert running.result().json()["choices"][0]["message"]["content"] == "old"
+        assert old.closed.wait(10)
+
+
 def test_a_release_that_takes_anothers_place_fails_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("luthier.serve.follow.LOOK_SECONDS", 0.05)
     now = ["one"]
@@ -260,7 +327,7 @@ def test_a_release_that_takes_anothers_place_fails_no_request(monkeypatch: pytes
             raise StoreError("altered", where="here", mend="roll back")
         return Script((name,), name=name)
 
-    given = Given(open_model=open_model, current=lambda: now[0])
+    given = Given(open_model=open_model, channels={"stable": lambda: now[0]})
     with (
         serving(Script(("one",), name="one"), given=given, lifespan="on") as url,
         OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=20) as client,

@@ -8,9 +8,9 @@ from typing import Any, Literal, Protocol
 from luthier.act.data import clean, mark
 from luthier.act.schema import call_schema
 from luthier.act.tool import Tool
-from luthier.act.written_calls import UnreadableCall, split_calls
 from luthier.artifact.example import Conversation, Message, ToolCall
 from luthier.engine.ports import Answer, ChatModel, Prompt, Spelled
+from luthier.engine.written_calls import UnreadableCall, split_calls
 from luthier.errors import DataError, SpecError
 
 WayName = Literal["template", "json"]

@@ -1,21 +1,19 @@
 """`luthier serve` and `luthier chat`: the released model, or one named, over HTTP or in the terminal."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import click
 from rich.console import Console
 
-from luthier.artifact.released import current
 from luthier.artifact.store import Store
 from luthier.cli.batch import FILE, OUT, answer_questions, check_files
 from luthier.cli.fields import field_lines
 from luthier.cli.telling import telling
 from luthier.engine.capability import CHOICES
-from luthier.engine.ports import ChatModel, Closing, Embedder, Sampling
+from luthier.engine.ports import ChatModel, Closing, Sampling
 from luthier.errors import KindError, SpecError
 from luthier.event import Tell, hush
-from luthier.recipe.openers import base_of, name_or_release, open_artifact, open_named
+from luthier.recipe.openers import base_of, open_artifact, open_named
 from luthier.spec import make
 
 DTYPE = click.Option(
@@ -56,59 +54,21 @@ def _serve(
     workers: int,
 ) -> None:
     """Serve the released model (or others) over the OpenAI API until Ctrl-C."""
-    from luthier.serve.given import Given
+    from luthier.cli.serving import Serving
     from luthier.serve.run import serve
     from luthier.serve.spec import ServeSpec
 
     spec = make(ServeSpec, settings, file)
     store = Store(project)
+    serving = Serving(str(Path(project).absolute()), names, embedders, dtype, engine, workers)
     with telling(store, "serve") as tell:
-        open_model = _opener(store, dtype, engine, workers, tell)
-        models = [open_model(name) for name in names or (None,)]
-        given = Given(
-            embedders=_embedders(embedders, tell),
-            keys=store.root / "keys.json",
-            open_model=open_model,
-            redact=_redact,
-            current=None if names else lambda: current(store),
-        )
+        models, given = serving.open(tell)
         try:
             serve(spec, models, tell, given)
         finally:
             for model in models:
                 if isinstance(model, Closing):
                     model.close()
-
-
-def _opener(store: Store, dtype: str, engine: str, workers: int, tell: Tell) -> Callable[[str | None], ChatModel]:
-    """Give what opens a model here, or in so many processes of its own."""
-
-    def open_here(name: str | None) -> ChatModel:
-        return open_named(store, name, dtype=dtype, engine=engine, tell=tell)
-
-    def open_beside(name: str | None) -> ChatModel:
-        from luthier.engine.workers import open_workers
-
-        found = name_or_release(store, name)
-        opening = {"project": str(store.root), "open": found, "dtype": dtype, "engine": engine}
-        return open_workers(workers, opening, name=Path(found).name, tell=tell)
-
-    return open_beside if workers else open_here
-
-
-def _embedders(names: tuple[str, ...], tell: Tell) -> list[Embedder]:
-    if not names:
-        return []
-    from luthier.engine.embed import open_embedder  # only where vectors are asked for
-
-    return [open_embedder(name, tell) for name in names]
-
-
-def _redact(text: str) -> str:
-    """Mask what names or reaches a person."""
-    from luthier.prepare.clean.personal import FINDERS, find, mask  # only where something is kept
-
-    return mask(text, find(text, tuple(FINDERS)))
 
 
 @click.pass_obj

@@ -2,20 +2,22 @@
 
 import json
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from subprocess import PIPE, TimeoutExpired
 from typing import Any
+
+from luthier.engine import leash
 
 GRACE_SECONDS = 5.0
 """How long a child may take to end by itself once its input is closed."""
 
 
 class Child:
-    """One process that runs `python -m MODULE`. It ends when its input does, so it never outlives this one."""
+    """One process that runs `python -m MODULE`. It ends when its input does, or with this one: it never outlives it."""
 
     def __init__(
         self,
@@ -26,13 +28,9 @@ class Child:
     ) -> None:
         """Start it with a first line. `hear` gets each line it says, `lost` why it ended, from a thread of its own."""
         self._said = tempfile.TemporaryFile()  # noqa: SIM115  kept open as long as the process
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", module],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._said,
-            start_new_session=True,  # Ctrl-C is for us: what runs is ended in order
-        )
+        # in a session of its own, because Ctrl-C is for us: what runs is ended in order
+        command = [sys.executable, "-m", module]
+        self._process = leash.start(command, signal.SIGKILL, stdin=PIPE, stdout=PIPE, stderr=self._said)
         self._lock = threading.Lock()
         self._hear, self._lost = hear, lost
         self.send(opening)
@@ -63,7 +61,7 @@ class Child:
             self._process.stdin.close()
         try:
             self._process.wait(GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
+        except TimeoutExpired:
             self._process.kill()
         self._thread.join()
 

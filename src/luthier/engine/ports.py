@@ -170,6 +170,15 @@ class Spelled(Protocol):
 
 
 @runtime_checkable
+class Worded(Protocol):
+    """A model whose tokens something else knows, or nothing: a model in other processes, or of several models."""
+
+    @property
+    def words(self) -> Spelled | None:
+        """What knows them."""
+
+
+@runtime_checkable
 class Watched(Protocol):
     """A model whose engine may die or get stuck, as a process or a server does."""
 
@@ -179,7 +188,7 @@ class Watched(Protocol):
 
 @runtime_checkable
 class Closing(Protocol):
-    """A model that holds what must be given back (a process, a connection); called once, after its last answer."""
+    """A model that holds what must be given back (a process): after its last answer, perhaps twice."""
 
     def close(self) -> None:
         """Give it back."""
@@ -222,6 +231,13 @@ def prompt_of(example: Example) -> Prompt:
 def streams_at_once(model: ChatModel) -> int:
     """Give how many streams a model takes at the same time."""
     return max(1, model.at_once) if isinstance(model, Concurrent) else 1
+
+
+def words_of(model: ChatModel) -> Spelled | None:
+    """Give what knows a model's tokens: the model, or what it names; None where nothing here does."""
+    if isinstance(model, Worded):
+        return model.words
+    return model if isinstance(model, Spelled) else None
 
 
 ALWAYS_TAKEN = frozenset({"max_tokens", "temperature", "top_p", "top_k", "stop", "seed"})

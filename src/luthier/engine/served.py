@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import tempfile
@@ -17,6 +18,7 @@ from typing import IO, Any
 import httpx
 
 from luthier import sidecar
+from luthier.engine import leash
 from luthier.engine.ports import ALWAYS_TAKEN, Answer, Piece, Prompt, Sampling, check_takes
 from luthier.engine.remote import TAKES as REMOTE_TAKES
 from luthier.engine.remote import RemoteModel
@@ -199,8 +201,13 @@ class ServedModel:
         command = self._server.command(self._start)
         self._why = "it is being started"
         try:
-            self._process = subprocess.Popen(
-                command, stdout=self._log, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+            self._process = leash.start(
+                command,
+                signal.SIGTERM,
+                stdin=subprocess.DEVNULL,
+                stdout=self._log,
+                stderr=subprocess.STDOUT,
+                env=environment,
             )
         except OSError as error:
             mend = f"remove its folder, then run: luthier setup {self._server.tool}"

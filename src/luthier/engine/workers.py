@@ -8,9 +8,10 @@ from dataclasses import replace
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from luthier.engine.ports import Answer, Piece, Prompt, Sampling, check_takes
+from luthier.engine.ports import Answer, Piece, Prompt, Sampling, Spelled, check_takes
 from luthier.engine.supervised import Box, Supervised
 from luthier.engine.wire import PIECE, PROMPT, SAMPLING, plain
+from luthier.engine.worker_words import WorkerWords
 from luthier.errors import ServeError
 from luthier.event import Progress, Tell, hush
 
@@ -29,6 +30,7 @@ class WorkersModel:
         self._workers = list(workers)
         self._name = name
         self._choosing = threading.Lock()
+        self._words: WorkerWords | None = None
 
     def open(self) -> None:
         """Start every worker and wait until each has registered. Raises ServeError, all ended, if one cannot start."""
@@ -58,6 +60,14 @@ class WorkersModel:
     def at_once(self) -> int:
         """How many streams all workers take at the same time."""
         return int(self._told["at_once"]) * len(self._workers)
+
+    @property
+    def words(self) -> Spelled | None:
+        """What knows the model's tokens: the workers, where their model does."""
+        told = self._told
+        if self._words is None and "context" in told:
+            self._words = WorkerWords(self._once, context=int(told["context"]), vocabulary=int(told["vocabulary"]))
+        return self._words
 
     @property
     def workers(self) -> Sequence[Supervised]:
@@ -110,7 +120,7 @@ class WorkersModel:
             worker = self._least_busy(tried)
             tried.append(id(worker))
             try:
-                for place, piece in enumerate(self._ask(worker, order, cancelled)):
+                for place, piece in enumerate(map(PIECE.validate_python, self._ask(worker, order, cancelled))):
                     if place < len(said):
                         _check_same(said[place], piece, worker)
                         continue
@@ -121,13 +131,26 @@ class WorkersModel:
                 if len(tried) > len(self._workers):
                     raise
 
+    def _once(self, order: Mapping[str, Any]) -> Any:
+        """Give what one worker answers, or another where it is lost."""
+        tried: list[int] = []
+        while True:
+            worker = self._least_busy(tried)
+            tried.append(id(worker))
+            try:
+                [found] = self._ask(worker, order, lambda: False)
+                return found
+            except ServeError:
+                if len(tried) > len(self._workers):
+                    raise
+
     def _least_busy(self, tried: Sequence[int]) -> Supervised:
         with self._choosing:
             fresh = [worker for worker in self._workers if id(worker) not in tried] or self._workers
             able = [worker for worker in fresh if not worker.ailing() and not _silence(worker)]
             return min(able or fresh, key=lambda worker: worker.load)
 
-    def _ask(self, worker: Supervised, order: Mapping[str, Any], cancelled: Callable[[], bool]) -> Iterator[Piece]:
+    def _ask(self, worker: Supervised, order: Mapping[str, Any], cancelled: Callable[[], bool]) -> Iterator[Any]:
         box: Box = SimpleQueue()
         number = worker.ask(order, box)
         try:
@@ -140,8 +163,7 @@ class WorkersModel:
                     continue
                 if isinstance(step, Exception):
                     raise step
-                for said in step.ids:
-                    yield PIECE.validate_python(said)
+                yield from step.ids
                 if step.finish:
                     return
         finally:

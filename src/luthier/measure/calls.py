@@ -9,6 +9,7 @@ import ast
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 LIGHT = re.compile(r"[ ,./\-_*^]")
@@ -41,6 +42,23 @@ def read_calls(text: str) -> list[Call]:
     return found or _python_calls(text)
 
 
+def call_in(value: Any) -> Call:
+    """Give the call that a JSON value is: `name` with `arguments` (or `parameters`), perhaps below `function`.
+
+    Arguments may be written as a text; none are an empty object. Raises ValueError, which says what is amiss.
+    """
+    function = value.get("function", value) if isinstance(value, dict) else None
+    if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+        raise ValueError("the call has no name")
+    arguments = function.get("arguments", function.get("parameters"))
+    if isinstance(arguments, str):
+        with suppress(ValueError, RecursionError):
+            arguments = json.loads(arguments)
+    if not isinstance(arguments, dict | None):
+        raise ValueError(f"the arguments of {function['name']} are no JSON object")
+    return function["name"], arguments or {}
+
+
 def tool_of(function: Mapping[str, Any]) -> dict[str, Any]:
     """Give a function's description in OpenAI's form, its parameters' types in JSON Schema's words."""
     if function.get("type") == "function":
@@ -62,18 +80,8 @@ def _json_calls(text: str) -> Iterator[Call]:
 
 
 def _json_call(value: Any) -> Iterator[Call]:
-    if not isinstance(value, dict):
-        return
-    inner = value.get("function", value)
-    if isinstance(inner, dict) and isinstance(inner.get("name"), str):
-        arguments = inner.get("arguments", inner.get("parameters", {}))
-        if isinstance(arguments, str):
-            try:
-                arguments = json.loads(arguments)
-            except ValueError:
-                return
-        if isinstance(arguments, dict):
-            yield inner["name"], arguments
+    with suppress(ValueError):
+        yield call_in(value)
 
 
 def _python_calls(text: str) -> list[Call]:

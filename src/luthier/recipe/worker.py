@@ -2,10 +2,13 @@
 
 The first line says what to open. Then `{"ask": number, "prompt": ..., "sampling": ...}` and `{"cancel": number}`; out
 come `{"ready": {...}}` once the model answers, a beat twice a second, and `{"steps": [[number, [piece], finish]]}`.
+`{"ask": number, "encode": prompt}` and `{"ask": number, "spell": ids}` ask for what the model knows of its tokens.
 """
 
+import base64
 import json
 import os
+import queue
 import signal
 import sys
 import threading
@@ -16,13 +19,17 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from luthier.artifact.store import Store
-from luthier.engine.ports import ChatModel, Closing, streams_at_once
+from luthier.engine.ports import ChatModel, Closing, Spelled, streams_at_once, words_of
 from luthier.engine.wire import PIECE, PROMPT, SAMPLING, plain
 from luthier.errors import DataError, LuthierError
 from luthier.event import Chose, Event, Said, Warned
 from luthier.recipe.openers import open_named
 
 BEAT_SECONDS = 0.5
+LAST_SECONDS = 10.0
+"""A worker whose gateway is gone ends within this, whatever its engine does."""
+
+Order = Mapping[str, Any]
 
 
 class Worker:
@@ -54,24 +61,49 @@ class Worker:
             self.say({"beat": time.time()})
             time.sleep(BEAT_SECONDS)
 
-    def work(self, model: ChatModel) -> None:
+    def work(self, model: ChatModel, orders: "queue.SimpleQueue[Order | None]") -> None:
         """Answer until the gateway closes the line."""
-        at_once = streams_at_once(model)
+        at_once, words = streams_at_once(model), words_of(model)
         told = {"takes": sorted(model.takes), "defaults": dict(model.defaults), "at_once": at_once, "pid": os.getpid()}
+        if words is not None:
+            told |= {"context": words.context, "vocabulary": words.vocabulary}
         self.say({"ready": told})
         threading.Thread(target=self.beat, args=(model,), daemon=True).start()
-        with ThreadPoolExecutor(at_once) as pool:
-            for line in sys.stdin:
-                order = json.loads(line)
+        with ThreadPoolExecutor(at_once) as pool, ThreadPoolExecutor(1) as reading:
+            while (order := orders.get()) is not None:
                 if "cancel" in order:
                     gone = self._gone.get(order["cancel"])
                     if gone is not None:
                         gone.set()
-                    continue
-                self._gone[order["ask"]] = threading.Event()
-                pool.submit(self.answer, model, order)
+                elif "prompt" in order:
+                    self._gone[order["ask"]] = threading.Event()
+                    pool.submit(self.answer, model, order)
+                else:
+                    reading.submit(self.read, words, order)
             for gone in list(self._gone.values()):
                 gone.set()
+
+    def read(self, words: Spelled | None, order: Order) -> None:
+        """Give a prompt's ids, or the bytes of ids."""
+        number = order["ask"]
+        try:
+            assert words is not None, "a model that knows no tokens is not asked for them"
+            found: list[Any]
+            if "encode" in order:
+                found = list(words.encode(PROMPT.validate_python(order["encode"])))
+            else:
+                found = [base64.b64encode(token).decode() for token in words.spell(order["spell"])]
+            self.say({"steps": [[number, [found], "stop"]]})
+        except Exception as error:  # carried to the request that asked
+            self.fail(number, error)
+
+    def fail(self, number: int, error: Exception) -> None:
+        """Say what went wrong with one request."""
+        if isinstance(error, DataError):
+            self.say({"refused": [number, error.what, error.where, error.mend]})
+        else:
+            what = error.what if isinstance(error, LuthierError) else f"{type(error).__name__}: {error}"
+            self.say({"broken": [number, what]})
 
     def answer(self, model: ChatModel, order: Mapping[str, Any]) -> None:
         """Answer one request."""
@@ -82,13 +114,17 @@ class Worker:
             for piece in model.stream(prompt, sampling, gone.is_set):
                 finish = piece.answer.finish if piece.answer else None
                 self.say({"steps": [[number, [plain(PIECE, piece)], finish]]})
-        except DataError as error:
-            self.say({"refused": [number, error.what, error.where, error.mend]})
         except Exception as error:  # carried to the request that asked
-            what = error.what if isinstance(error, LuthierError) else f"{type(error).__name__}: {error}"
-            self.say({"broken": [number, what]})
+            self.fail(number, error)
         finally:
             del self._gone[number]
+
+
+def _listen(said: TextIO, orders: "queue.SimpleQueue[Order | None]") -> None:
+    for line in said:
+        orders.put(json.loads(line))
+    orders.put(None)
+    threading.Timer(LAST_SECONDS, os._exit, [0]).start()  # a daemon, as this thread is: it holds nothing up
 
 
 def main() -> None:
@@ -97,14 +133,17 @@ def main() -> None:
         signal.signal(kind, signal.SIG_IGN)  # the gateway lets its answers end, then closes the line
     worker = Worker(os.fdopen(os.dup(1), "w", encoding="utf-8"))
     os.dup2(2, 1)  # what a library prints is no line of ours
-    opening = json.loads(sys.stdin.readline())
+    said = os.fdopen(os.dup(0), encoding="utf-8")  # not sys.stdin: an exit does not wait for who reads this
+    opening = json.loads(said.readline())
+    orders: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(said, orders), daemon=True).start()
     store = Store(Path(opening["project"]))
     try:
         model = open_named(store, opening["open"], dtype=opening["dtype"], engine=opening["engine"], tell=worker.tell)
     except LuthierError as error:
         sys.exit(f"{error.what} ({error.where}): {error.mend}")
     try:
-        worker.work(model)
+        worker.work(model, orders)
     finally:
         if isinstance(model, Closing):
             model.close()

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from luthier.engine.ports import Answer, Piece
 from luthier.event import Said as SaidEvent
-from luthier.serve.answering import unfinished
+from luthier.serve.answering import is_engines_fault, unfinished
 from luthier.serve.body import read_limited
 from luthier.serve.faults import report
 from luthier.serve.gateway import Begun, Gateway
@@ -23,7 +23,7 @@ from luthier.serve.refusal import status_of
 from luthier.serve.request import Asked
 from luthier.serve.response import Form, write
 from luthier.serve.stream import EventStream
-from luthier.serve.trial import reply_of
+from luthier.serve.trial import broken, reply_of
 from luthier.serve.wishes import Wished, echoes
 
 Read = Callable[[bytes, int | None, int], Asked]
@@ -109,12 +109,16 @@ class Exchange:
 
     async def _whole(self, begun: Begun, asked: Asked, form: Shape) -> Response:
         answers: dict[int, Answer] = {}
-        async with aclosing(begun.said):
-            async for index, pieces in _chain(begun):
-                for piece in pieces:
-                    if piece.answer is not None:
-                        answers[index] = piece.answer
-        whole = self._checked(answers, begun)
+        try:
+            async with aclosing(begun.said):
+                async for index, pieces in _chain(begun):
+                    for piece in pieces:
+                        if piece.answer is not None:
+                            answers[index] = piece.answer
+            whole = self._checked(answers, begun)
+        except Exception as error:
+            self._fail(begun, asked, form, error)
+            raise
         text = write(form.whole(whole))
         self._end(begun, asked, form, whole)
         return Response(text.encode("utf-8", "replace"), 200, self.headers, "application/json")
@@ -139,6 +143,7 @@ class Exchange:
                     if begun.answering.is_stopped:
                         return  # the client has left
                     report(error, self.gateway.tell)
+                    self._fail(begun, asked, form, error)
                     self.gateway.counted(asked.model, self.key, status_of(error))
                     yield b"".join(form.broken(error))
 
@@ -153,15 +158,20 @@ class Exchange:
         gateway = self.gateway
         gateway.counted(asked.model, self.key, 200)
         gateway.capture.keep(form.id, asked, answers, self.request.headers, self.key.id)
-        trial = gateway.trials.get(asked.model)
-        if trial is not None and len(answers) == 1:
+        if begun.trial is not None and len(answers) == 1:
             reply = reply_of(answers[0], time.monotonic() - self.arrived)
-            if begun.is_canary or trial.spec.canary:
-                trial.answered(form.id, asked, reply, by_candidate=begun.is_canary)
-            if not begun.is_canary and trial.is_mirrored():
-                trial.mirror(form.id, asked, reply, self._ask)
+            if begun.is_canary or begun.trial.trial.spec.canary:
+                begun.trial.answered(form.id, asked, reply, by_candidate=begun.is_canary)
+            if not begun.is_canary and begun.trial.trial.is_mirrored():
+                begun.trial.mirror(form.id, asked, reply, self._ask)
         if gateway.spec.log != "faults":
             gateway.tell(SaidEvent(self._line(begun, asked, answers)))
+
+    def _fail(self, begun: Begun, asked: Asked, form: Shape, error: Exception) -> None:
+        """An answer of a trial that broke after its first word is a figure of the trial."""
+        if begun.trial is not None and begun.trial.trial.spec.canary and is_engines_fault(error):
+            reply = broken(error, time.monotonic() - self.arrived)
+            begun.trial.answered(form.id, asked, reply, by_candidate=begun.is_canary)
 
     def _ask(self, asked: Asked) -> "asyncio.Future[list[Answer]]":
         return asyncio.ensure_future(answers_of_candidate(self.gateway, asked, self.request))
@@ -189,8 +199,7 @@ class Exchange:
 
 async def answers_of_candidate(gateway: Gateway, asked: Asked, request: Request) -> list[Answer]:
     """Ask a trial's candidate what was asked of the model it is tried beside."""
-    candidate = gateway.trials[asked.model].spec.candidate
-    begun = await gateway.begin(gateway.asked_for(asked, candidate), NOBODY, request, time.monotonic(), _admit_all)
+    begun = await gateway.begin(asked, NOBODY, request, time.monotonic(), _admit_all)
     async with aclosing(begun.said):
         return [piece.answer async for _, pieces in _chain(begun) for piece in pieces if piece.answer is not None]
 

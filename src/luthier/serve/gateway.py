@@ -1,6 +1,7 @@
 """One server's state, and how a request finds its engine: key, bounds, trial, ladder, line."""
 
 import random
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -21,7 +22,7 @@ from luthier.serve.refusal import RefusedError
 from luthier.serve.request import Asked
 from luthier.serve.shelf import Served, Shelf
 from luthier.serve.spec import ServeSpec
-from luthier.serve.trial import Trial
+from luthier.serve.trial import Trial, Tried, broken
 from luthier.serve.wishes import Wished, wished
 
 PATIENCE = ("x-luthier-patience", "x-stainless-read-timeout")
@@ -41,7 +42,13 @@ class Begun:
     wished: Wished
     served: Served
     rung: Rung | None
-    is_canary: bool
+    trial: Tried | None = None
+    """The trial it is part of."""
+
+    @property
+    def is_canary(self) -> bool:
+        """Whether a trial's candidate answers."""
+        return self.trial is not None and self.served.name == self.trial.candidate
 
 
 class Gateway:
@@ -55,10 +62,12 @@ class Gateway:
         self.ladders = {ladder.model: Ladder(ladder) for ladder in spec.ladders}
         apologies = [apology for ladder in self.ladders.values() for apology in ladder.apologies]
         self.shelf = Shelf(spec, [*models, *apologies], given.embedders)
-        self.rates = Rates(spec.rates)
+        self.rates = Rates(spec.rates, tell)
         self.budget = RetryBudget(spec.breaker.retry_share)
         self.capture = Capture(spec.capture, given.redact)
-        self.trials = {trial.model: Trial(trial, given.redact) for trial in spec.trials}
+        self._trials = [Trial(trial, given.redact) for trial in spec.trials]
+        self.channels: dict[str, str | None] = self._followed(models)
+        """Channel that is followed -> the release that is served for it now."""
         self.hidden = frozenset(apology.name for apology in apologies)
         self.is_draining = False
         self._fixed = fixed_keys(
@@ -68,9 +77,10 @@ class Gateway:
         self._check_names()
 
     def _check_names(self) -> None:
+        tried = [name for trial in self.spec.trials for name in (trial.model, trial.candidate)]
         named = [
             *((rung.name, f"ladders.{name}") for name, ladder in self.ladders.items() for rung in ladder.rungs),
-            *((name, "trials") for trial in self.spec.trials for name in (trial.model, trial.candidate)),
+            *((name, "trials") for name in tried if name not in self.channels),
         ]
         for name, key in named:
             if name not in self.shelf.served:
@@ -79,6 +89,23 @@ class Gateway:
                     where=f"key {key}",
                     mend=f"give it with --model, or name one of: {', '.join(self.names())}",
                 )
+
+    def _followed(self, models: Sequence[ChatModel]) -> dict[str, str | None]:
+        """Give the channels that are followed: what everybody gets, and those that a trial names."""
+        if "stable" not in self.given.channels:
+            return {}
+        tried = [trial.candidate for trial in self.spec.trials]
+        others = [channel for channel in self.given.channels if channel in tried and channel != "stable"]
+        return {"stable": models[0].name} | dict.fromkeys(others)
+
+    def _trial_of(self, model: str) -> Tried | None:
+        """Give the trial a request to a model is part of, if both of its models are served now."""
+        asked = self.shelf.find(model).name
+        for trial in self._trials:
+            stable, candidate = (self.channels.get(name, name) for name in (trial.spec.model, trial.spec.candidate))
+            if stable == asked and candidate is not None and candidate in self.shelf.served and candidate != stable:
+                return Tried(trial, stable, candidate)
+        return None
 
     def names(self) -> list[str]:
         """Give the names clients may ask for: the models', and those that only a ladder has."""
@@ -129,11 +156,14 @@ class Gateway:
                 "the server takes no more requests", where="the server", mend="ask another one", status=503
             )
         self.budget.earn()
-        rungs, is_canary = self._choose(asked.model)
+        rungs, tried = self._choose(asked.model)
         problem: Exception | None = None
         for number, rung in enumerate(rungs):
             try:
-                return await self._try(asked, key, rung, request, arrived, admit, is_canary)
+                begun = await self._try(asked, key, rung, request, arrived, admit)
+                if tried is not None and problem is not None and is_engines_fault(problem):
+                    tried = replace(tried, missed=broken(problem, time.monotonic() - arrived))
+                return replace(begun, trial=tried)
             except Exception as error:
                 problem = problem or error
                 if number + 1 == len(rungs) or not _may_stand_in(error, problem):
@@ -142,16 +172,15 @@ class Gateway:
                     raise problem from None
         raise problem or RefusedError("nothing answers", where="key model", mend="ask again", status=503)
 
-    def _choose(self, model: str) -> tuple[Sequence[Rung], bool]:
+    def _choose(self, model: str) -> tuple[Sequence[Rung], Tried | None]:
         ladder = self.ladders.get(model)
         if ladder is not None:
             self._look(ladder)
-            return ladder.from_here(), False
-        self.shelf.find(model)
-        trial = self.trials.get(model)
-        if trial is not None and random.random() < trial.spec.canary:
-            return (Rung(-1, trial.spec.candidate), Rung(-1, model)), True
-        return (Rung(-1, model),), False
+            return ladder.from_here(), None
+        tried = self._trial_of(model)
+        if tried is not None and random.random() < tried.trial.spec.canary:
+            return (Rung(-1, tried.candidate), Rung(-1, model)), tried
+        return (Rung(-1, model),), tried
 
     def _look(self, ladder: Ladder) -> None:
         served = self.shelf.find(ladder.rungs[ladder.at].name)
@@ -163,34 +192,33 @@ class Gateway:
             name = ladder.rungs[ladder.at].name
             self.tell(Chose(f"rung of {ladder.spec.model}", name, why + (", set by hand" * ladder.is_by_hand)))
 
-    async def _try(
-        self, asked: Asked, key: Key, rung: Rung, request: Request, arrived: float, admit: Admit, is_canary: bool
-    ) -> Begun:
+    async def _try(self, asked: Asked, key: Key, rung: Rung, request: Request, arrived: float, admit: Admit) -> Begun:
         served = self.shelf.find(rung.name)
-        want = await wished(asked, served, self.shelf)
-        await admit(want)
-        answering = Answering(
-            served,
-            want.wishes,
-            key=key.id,
-            key_kind=key.kind,
-            patience_seconds=self._patience(request),
-            stuck_seconds=self.spec.stuck_seconds,
-            metrics=self.metrics,
-            arrived=arrived,
-        )
-        said = answering.said()
-        try:
-            first = await anext(said, None)
-        except BaseException:
-            await said.aclose()
-            raise
-        if first is None:
-            raise unfinished(served.name)
-        ladder_rung = rung if rung.place >= 0 else None
-        if ladder_rung is not None:
-            self.metrics.rungs.labels(asked.model, str(rung.place)).inc()
-        return Begun(answering, said, first, want, served, ladder_rung, is_canary and rung.name != asked.model)
+        with served.held():  # while its prompt is counted, another may take its place
+            want = await wished(asked, served, self.shelf)
+            await admit(want)
+            answering = Answering(
+                served,
+                want.wishes,
+                key=key.id,
+                key_kind=key.kind,
+                patience_seconds=self._patience(request),
+                stuck_seconds=self.spec.stuck_seconds,
+                metrics=self.metrics,
+                arrived=arrived,
+            )
+            said = answering.said()
+            try:
+                first = await anext(said, None)
+            except BaseException:
+                await said.aclose()
+                raise
+            if first is None:
+                raise unfinished(served.name)
+            ladder_rung = rung if rung.place >= 0 else None
+            if ladder_rung is not None:
+                self.metrics.rungs.labels(asked.model, str(rung.place)).inc()
+            return Begun(answering, said, first, want, served, ladder_rung)
 
     def _patience(self, request: Request) -> float:
         """How long a request may wait for its turn: as long as the server promises, and as its client waits."""
@@ -203,10 +231,6 @@ class Gateway:
             if seconds > 0:
                 found.append(seconds)
         return min(found)
-
-    def asked_for(self, asked: Asked, model: str) -> Asked:
-        """Give a request as another model is asked it."""
-        return replace(asked, model=model, is_stream=False)
 
     def refresh(self) -> None:
         """Set the figures that are looked up rather than counted."""

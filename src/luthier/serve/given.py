@@ -1,7 +1,7 @@
 """What the server is given beside its models: doors to the project, which it does not know itself."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from luthier.engine.ports import ChatModel, Embedder
@@ -19,5 +19,5 @@ class Given:
     """Opens what a person names (an artifact's id, a folder), for models that are put while serving."""
     redact: Callable[[str], str] | None = None
     """Masks personal data in a text, for what is kept."""
-    current: Callable[[], str | None] | None = None
-    """Gives the id of the release that is current, for a server that follows it."""
+    channels: Mapping[str, Callable[[], str | None]] = field(default_factory=dict)
+    """Channel -> what gives the id of its current release, for a server that follows it; `stable` is what it serves."""

@@ -267,17 +267,24 @@ def _wishes(request: ChatRequest | CompletionRequest, max_tokens: int | None, sc
 def _schema(form: ResponseFormat | None, guided: dict[str, Any] | bool | None) -> str | None:
     if guided is not None:
         return json.dumps(guided, ensure_ascii=False)
-    if form is None or form.type == "text":
+    if form is None:
         return None
-    if form.type == "json_object":
+    schema = form.json_schema.schema_ if form.json_schema else None
+    mend = 'send {"type": "json_schema", "json_schema": {"name": ..., "schema": {...}}}'
+    return schema_text(form.type, schema, "response_format", "json_schema", mend)
+
+
+def schema_text(kind: str, schema: AnySchema | None, name: str, key: str, mend: str) -> str | None:
+    """Give the JSON Schema that a form asks for, as JSON text. Raises RefusedError where it has none and needs one."""
+    if kind == "text":
+        return None
+    if kind == "json_object":
         return json.dumps({"type": "object"})
-    if form.json_schema is None:
+    if schema is None:
         raise RefusedError(
-            "response_format is of the type json_schema and has none",
-            where="request body, key response_format.json_schema",
-            mend='send {"type": "json_schema", "json_schema": {"name": ..., "schema": {...}}}',
+            f"{name} is of the type json_schema and has none", where=f"request body, key {name}.{key}", mend=mend
         )
-    return json.dumps(form.json_schema.schema_, ensure_ascii=False)
+    return json.dumps(schema, ensure_ascii=False)
 
 
 def _prompts(prompt: str | list[int] | list[str] | list[list[int]]) -> tuple[Prompt, ...]:

@@ -1,6 +1,5 @@
 """/v1/responses: what may be asked of it. It is stateless: nothing is remembered from one request to the next."""
 
-import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -19,10 +18,11 @@ from luthier.serve.request import (
     build_known,
     check_count,
     read_body,
+    schema_text,
     sift,
 )
 from luthier.serve.tools import NamedFunction, NamedTool, read_choice
-from luthier.serve.turn import TEXT_PARTS, Bool, Described, Int, Text, Tool
+from luthier.serve.turn import Bool, Described, Int, Text, Tool, check_part, read_arguments
 from luthier.spec import Spec
 
 LACKED: Mapping[str, tuple[Any, ...]] = {
@@ -148,17 +148,8 @@ def read_responses(body: bytes, max_tokens: int | None, most_messages: int = 204
 
 def _schema(text: TextOptions | None) -> str | None:
     form = text.format if text else None
-    if form is None or form.type == "text":
-        return None
-    if form.type == "json_object":
-        return json.dumps({"type": "object"})
-    if form.schema_ is None:
-        raise RefusedError(
-            "text.format is of the type json_schema and has none",
-            where="request body, key text.format.schema",
-            mend='send {"type": "json_schema", "name": ..., "schema": {...}}',
-        )
-    return json.dumps(form.schema_, ensure_ascii=False)
+    mend = 'send {"type": "json_schema", "name": ..., "schema": {...}}'
+    return schema_text(form.type, form.schema_, "text.format", "schema", mend) if form else None
 
 
 def _message(item: Mapping[str, Any], place: str) -> Message:
@@ -197,31 +188,15 @@ def _text(parts: Any, place: str) -> str:
         raise RefusedError(f"{place} is {parts!r:.60}", where=f"request body, key {place}", mend="send a text")
     words = []
     for number, part in enumerate(parts):
-        kind = part.get("type") if isinstance(part, dict) else None
-        if kind not in TEXT_PARTS or not isinstance(part.get("text"), str):
-            raise RefusedError(
-                f"{place}.{number} is of the type {kind!r}",
-                where=f"request body, key {place}.{number}.type",
-                mend="send parts of the type input_text: this engine reads nothing else",
-                code="unsupported_parameter",
-            )
-        words.append(part["text"])
+        check_part(part.get("type") if isinstance(part, dict) else None, f"{place}.{number}")
+        words.append(_string(part, "text", f"{place}.{number}"))
     return "".join(words)
 
 
 def _call(item: Mapping[str, Any], place: str) -> ToolCall:
-    arguments = item.get("arguments")
-    try:
-        found = json.loads(arguments) if isinstance(arguments, str) else arguments
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise RefusedError(
-            f"the arguments are {arguments!r:.60}",
-            where=f"request body, key {place}.arguments",
-            mend="send a JSON object, written as a text",
-        )
-    return ToolCall(_string(item, "name", place), found, _string(item, "call_id", place))
+    name = _string(item, "name", place)
+    found = read_arguments(name, item.get("arguments"), f"request body, key {place}.arguments")
+    return ToolCall(name, found, _string(item, "call_id", place))
 
 
 def _string(item: Mapping[str, Any], name: str, place: str) -> str:

@@ -3,7 +3,6 @@
 import json
 import logging
 import signal
-import socket
 import threading
 from asyncio import CancelledError
 from collections.abc import Iterator, Sequence
@@ -12,12 +11,12 @@ from contextlib import contextmanager
 from luthier.engine.ports import ChatModel
 from luthier.errors import ServeError
 from luthier.event import Said, Tell, Warned
+from luthier.serve.door import check_door, listen, reached_at
 from luthier.serve.given import Given
 from luthier.serve.keys import KeyFile
 from luthier.serve.spec import ServeSpec
 
 VERSION = 1
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def serve(spec: ServeSpec, models: Sequence[ChatModel], tell: Tell, given: Given | None = None) -> None:
@@ -28,9 +27,9 @@ def serve(spec: ServeSpec, models: Sequence[ChatModel], tell: Tell, given: Given
     """
     given = given or Given()
     _check_names(models)
-    listener = _listen(spec.host, spec.port)
+    listener = listen(spec.host, spec.port)
     try:
-        _check_door(spec, given)
+        check_door(spec, given.keys)
         import uvicorn  # 0.2 s, and starlette another: only when somebody serves
 
         from luthier.serve.app import build_app
@@ -62,43 +61,8 @@ def _check_names(models: Sequence[ChatModel]) -> None:
         )
 
 
-def _check_door(spec: ServeSpec, given: Given) -> None:
-    """Without a key nobody but this machine may ask."""
-    if spec.host in LOOPBACK or spec.api_keys or spec.admin_keys or (given.keys and KeyFile(given.keys).known()):
-        return
-    raise ServeError(
-        f"everybody who reaches {spec.host} could ask: there is no key",
-        where="key host",
-        mend="make one (luthier keys make NAME), or set api_keys, or host=127.0.0.1",
-    )
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """Take the address now, so that a port in use is told before anything else, and a free one is known."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except socket.gaierror as error:
-        raise ServeError(
-            f"host is {host!r}: {error.strerror}", where="key host", mend="give 127.0.0.1 or 0.0.0.0"
-        ) from None
-    listener = socket.socket(family, kind, protocol)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(128)  # from here on clients wait instead of being refused
-    except OSError as error:
-        listener.close()
-        raise ServeError(
-            f"cannot listen on {host}:{port}: {error.strerror}",
-            where="key port",
-            mend="stop what uses it, or set another port (port=0 takes a free one)",
-        ) from None
-    return listener
-
-
 def _introduce(spec: ServeSpec, port: int, models: Sequence[ChatModel], tell: Tell, given: Given) -> None:
-    host = "127.0.0.1" if spec.host in ("0.0.0.0", "::") else spec.host
-    url = f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
+    url = reached_at(spec.host, port)
     for model in models:
         drawn = ", ".join(f"{key} {value:g}" for key, value in model.defaults.items() if isinstance(value, int | float))
         tell(Said(f"serving {model.name} at {url}"))

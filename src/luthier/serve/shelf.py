@@ -2,11 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from luthier.engine.ports import ChatModel, Closing, Embedder, Spelled, Watched, streams_at_once
+from luthier.engine.ports import ChatModel, Closing, Embedder, Spelled, Watched, streams_at_once, words_of
 from luthier.serve.breaker import Breaker
 from luthier.serve.line import Line
 from luthier.serve.refusal import RefusedError
@@ -33,7 +34,7 @@ class Served:
     @property
     def words(self) -> Spelled | None:
         """What knows its tokens, where anything here does."""
-        return self.model if isinstance(self.model, Spelled) else None
+        return words_of(self.model)
 
     def ailing(self, stuck_seconds: float) -> str:
         """Give why it cannot answer just now, '' while it can."""
@@ -52,6 +53,15 @@ class Served:
         """Give it back; the last one closes what was taken from the shelf."""
         self.using -= 1
         self.close_if_unused()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold it as long as this context is open."""
+        self.hold()
+        try:
+            yield
+        finally:
+            self.let_go()
 
     def close_if_unused(self) -> None:
         """Close it, if it is out and nobody uses it."""
@@ -88,14 +98,11 @@ class Shelf:
             self._out(before)
         return fresh
 
-    def follow(self, before: str | None, name: str, model: ChatModel) -> None:
-        """Put a release in the place of the one before, whose name goes on being answered."""
-        self.put(name, model)
+    def follow(self, before: str | None, name: str) -> None:
+        """Let what is served under a name answer for the release before, too: clients may go on asking for that."""
         self.aliases.pop(name, None)
-        if before is None or before not in self.served:
-            return
-        self.aliases = {old: name if new == before else new for old, new in self.aliases.items()} | {before: name}
-        self._out(self.served.pop(before))
+        if before is not None:
+            self.aliases = {old: name if new == before else new for old, new in self.aliases.items()} | {before: name}
 
     def take(self, name: str) -> Served:
         """Serve a name no longer. Raises RefusedError (404) if nothing has it."""
@@ -138,11 +145,12 @@ class Shelf:
         return True
 
     def close(self) -> None:
-        """Let the threads go."""
+        """Let the threads go; models give back what they hold, as what was put while serving has no other owner."""
         self.reading.shutdown(wait=False)
         self.embedding.shutdown(wait=False)
         for served in self.served.values():
-            served.pool.shutdown(wait=False)
+            served.is_out = True
+            served.close_if_unused()
 
 
 def _unknown(name: str, known: Sequence[str] | dict[str, Served] | dict[str, Embedder]) -> RefusedError:

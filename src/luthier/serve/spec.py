@@ -93,11 +93,11 @@ class CaptureSpec(Spec):
 class TrialSpec(Spec):
     """A second model that is tried beside one that is served."""
 
-    model: str
-    """The name that clients ask for."""
+    model: str = "stable"
+    """The name that clients ask for, or `stable`: the release of that channel, whichever it is."""
 
-    candidate: str
-    """The served model that is tried."""
+    candidate: str = "canary"
+    """The served model that is tried, or `canary`: the release of that channel, as long as there is one."""
 
     canary: Share = 0.0
     """The share of requests that the candidate answers."""

@@ -1,13 +1,13 @@
 """Tools in an answer: which call it must be, and which calls a model wrote into its text."""
 
 import json
-import re
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from luthier.artifact.example import ToolCall
+from luthier.engine.written_calls import MARKS, UnreadableCall, split_calls
 from luthier.serve.refusal import RefusedError
 from luthier.serve.turn import Text, Tool
 from luthier.spec import Spec
@@ -26,12 +26,10 @@ class NamedTool(Spec):
     function: NamedFunction
 
 
-ToolChoice = Literal["none", "auto", "required"] | NamedTool
+BARE = ("{", "[")
+"""What an answer begins with that may be calls as bare JSON."""
 
-MARKS = ("<tool_call>", "[TOOL_CALLS]")
-"""What stands before calls in a text: in Hermes', Qwen's and many others' templates; in Mistral's."""
-HERMES = re.compile(r"<tool_call>\s*(.*?)\s*(?:</tool_call>|$)", re.DOTALL)
-"""A call in a text; its end is missing where the answer was cut off there."""
+ToolChoice = Literal["none", "auto", "required"] | NamedTool
 
 
 @dataclass(frozen=True)
@@ -45,15 +43,16 @@ class Calls:
 
     def read(self, text: str) -> tuple[str, list[ToolCall]]:
         """Give the text without its calls, and the calls. What calls no known tool stays text."""
-        at = min((text.find(mark) for mark in MARKS if mark in text), default=None)
-        if at is None:
-            found = _calls(text, self.names)
-            return ("", found) if found else (text, [])
-        if text.startswith(MARKS[1], at):
-            found = _calls(text[at + len(MARKS[1]) :], self.names)
-        else:
-            found = [call for one in HERMES.findall(text[at:]) for call in _calls(one, self.names)]
-        return (text[:at].rstrip(), found) if found else (text, [])
+        at = min((text.find(mark) for mark in MARKS if mark in text), default=0)
+        if not text[at:].lstrip().startswith((*MARKS, *BARE)):
+            return text, []
+        try:
+            found, _ = split_calls(text[at:], self.names)
+        except UnreadableCall:
+            return text, []
+        known = [call for call in found if call.name in self.names]
+        calls = [replace(call, id=call.id or f"call_{uuid.uuid4().hex[:24]}") for call in known]
+        return (text[:at].rstrip(), calls) if calls else (text, [])
 
 
 def read_choice(choice: Literal["none", "auto", "required"] | NamedTool | None, tools: Sequence[Tool]) -> Calls | None:
@@ -101,29 +100,6 @@ EMPTY = {"type": "object", "properties": {}, "additionalProperties": False}
 """What a tool takes that describes no parameters: nothing."""
 
 
-def _calls(text: str, names: frozenset[str]) -> list[ToolCall]:
-    """Give the calls a JSON text holds: one, or a list of them; nothing if any part of it is something else."""
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return []
-    rows = found if isinstance(found, list) else [found]
-    calls = [_call(row, names) for row in rows]
-    return [] if None in calls else [call for call in calls if call is not None]
-
-
-def _call(row: Any, names: frozenset[str]) -> ToolCall | None:
-    if not isinstance(row, dict) or row.get("name") not in names:
-        return None
-    arguments = row.get("arguments", row.get("parameters"))  # Llama 3 writes `parameters`
-    if isinstance(arguments, str):
-        try:
-            arguments = json.loads(arguments)
-        except ValueError:
-            return None
-    return ToolCall(row["name"], arguments, f"call_{uuid.uuid4().hex[:24]}") if isinstance(arguments, dict) else None
-
-
 class Withheld:
     """Lets a streamed text through as long as it cannot be a call; holds back the rest until the end."""
 
@@ -137,7 +113,7 @@ class Withheld:
         self._held += text
         if self._calls.schema is not None:
             return ""
-        if not self._said and self._held.lstrip()[:1] in ("", "{"):  # a call may be the whole answer, as bare JSON
+        if not self._said and self._held.lstrip()[:1] in ("", *BARE):
             return ""
         marks = [place for place in (self._held.find(mark) for mark in MARKS) if place >= 0]
         cut = min(marks) if marks else len(self._held) - self._begun()

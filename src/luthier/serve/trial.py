@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,6 +22,27 @@ MOST_SHADOWS = 4
 Ask = Callable[[Asked], "asyncio.Future[list[Answer]]"]
 
 
+@dataclass(frozen=True)
+class Tried:
+    """A trial as it stands for one request."""
+
+    trial: "Trial"
+    stable: str
+    """The model everybody gets."""
+    candidate: str
+    missed: Reply | None = None
+    """What became of the candidate where it was to answer and could not: the other one stood in."""
+
+    def answered(self, request: str, asked: Asked, reply: Reply, *, by_candidate: bool) -> None:
+        """Write an exchange that one of the two answered."""
+        sides = (None, reply) if by_candidate else (reply, self.missed)
+        self.trial.write(request, asked, (self.stable, self.candidate), sides)
+
+    def mirror(self, request: str, asked: Asked, reply: Reply, ask: Ask) -> None:
+        """Ask the candidate the same, for nobody to see, and write both."""
+        self.trial.mirror(request, asked, (self.stable, self.candidate), reply, ask)
+
+
 class Trial:
     """One candidate beside one model."""
 
@@ -29,24 +51,17 @@ class Trial:
         self._redact = redact
         self._shadows: set[asyncio.Task[None]] = set()
 
-    @property
-    def path(self) -> Path | None:
+    def _path(self, pair: tuple[str, str]) -> Path | None:
         """Where the exchanges are written: a file for each pair of models."""
         if self.spec.folder is None:
             return None
-        return (
-            Path(self.spec.folder) / f"{self.spec.model}--{self.spec.candidate}".replace("/", "_") / "exchanges.jsonl"
-        )
+        return Path(self.spec.folder) / "--".join(pair).replace("/", "_") / "exchanges.jsonl"
 
-    def answered(self, request: str, asked: Asked, reply: Reply, *, by_candidate: bool) -> None:
-        """Write an exchange that one of the two answered."""
-        self._write(request, asked, None if by_candidate else reply, reply if by_candidate else None)
-
-    def mirror(self, request: str, asked: Asked, reply: Reply, ask: Ask) -> None:
-        """Ask the candidate the same, for nobody to see, and write both; some are left out where many run already."""
+    def mirror(self, request: str, asked: Asked, pair: tuple[str, str], reply: Reply, ask: Ask) -> None:
+        """Ask the candidate too; some are left out where many run already."""
         if len(self._shadows) >= MOST_SHADOWS:
             return
-        task = asyncio.ensure_future(self._shadow(request, asked, reply, ask))
+        task = asyncio.ensure_future(self._shadow(request, asked, pair, reply, ask))
         self._shadows.add(task)
         task.add_done_callback(self._shadows.discard)
 
@@ -54,30 +69,38 @@ class Trial:
         """Draw whether a request is mirrored."""
         return random.random() < self.spec.shadow
 
-    async def _shadow(self, request: str, asked: Asked, stable: Reply, ask: Ask) -> None:
+    async def _shadow(self, request: str, asked: Asked, pair: tuple[str, str], stable: Reply, ask: Ask) -> None:
         begun = time.monotonic()
         try:
-            [answer] = await ask(asked)
+            [answer] = await ask(replace(asked, model=pair[1], is_stream=False))
             reply = reply_of(answer, time.monotonic() - begun)
         except Exception as error:  # what failed is a figure of the trial, and nobody waits for it
-            reply = Reply("", "", time.monotonic() - begun, error=f"{type(error).__name__}: {error}".partition("\n")[0])
-        self._write(request, asked, stable, reply)
+            reply = broken(error, time.monotonic() - begun)
+        self.write(request, asked, pair, (stable, reply))
 
-    def _write(self, request: str, asked: Asked, stable: Reply | None, canary: Reply | None) -> None:
-        if self.path is None or len(asked.prompts) != 1 or (isinstance(asked.prompts[0], tuple) and not asked.is_chat):
+    def write(
+        self, request: str, asked: Asked, pair: tuple[str, str], sides: tuple[Reply | None, Reply | None]
+    ) -> None:
+        """Write one exchange: what the two said, None for one that was not asked."""
+        path = self._path(pair)
+        if path is None or len(asked.prompts) != 1 or (isinstance(asked.prompts[0], tuple) and not asked.is_chat):
             return
         messages = masks(plain(spoken(asked.prompts[0])[0]), self._redact)
-        sides = [
+        stable, canary = (
             Reply(masks(side.text, self._redact), side.finish, round(side.seconds, 4), side.tokens, side.error)
             if side
             else None
-            for side in (stable, canary)
-        ]
+            for side in sides
+        )
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        exchange = Exchange(at, request, tuple(messages), self.spec.model, self.spec.candidate, *sides)
-        append_line(self.path, line_of(exchange))
+        append_line(path, line_of(Exchange(at, request, tuple(messages), *pair, stable, canary)))
 
 
 def reply_of(answer: Answer, seconds: float) -> Reply:
     """Give an answer as it stands in an exchange."""
     return Reply(answer.text, answer.finish, seconds, len(answer.token_ids))
+
+
+def broken(error: BaseException, seconds: float) -> Reply:
+    """Give an answer that failed as it stands in an exchange."""
+    return Reply("", "", seconds, error=f"{type(error).__name__}: {error}".partition("\n")[0])

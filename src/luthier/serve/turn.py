@@ -61,17 +61,7 @@ class Call(Spec):
 
     def read(self, where: str) -> ToolCall:
         """Give it as the chat template takes it. Raises RefusedError if its arguments are no JSON object."""
-        arguments = self.function.arguments
-        try:
-            found = from_json(arguments or "{}") if isinstance(arguments, str) else arguments
-        except ValueError:
-            found = None
-        if not isinstance(found, dict):
-            raise RefusedError(
-                f"the arguments of {self.function.name} are {arguments!r}",
-                where=f"{where}.function.arguments",
-                mend="send a JSON object, written as a text",
-            )
+        found = read_arguments(self.function.name, self.function.arguments, f"{where}.function.arguments")
         return ToolCall(self.function.name, found, self.id)
 
 
@@ -133,16 +123,35 @@ def sift_turn(turn: dict[str, Any], prefix: str) -> dict[str, Any]:
     content = turn.get("content")
     for index, part in enumerate(content if isinstance(content, list) else ()):
         kind = part.get("type") if isinstance(part, dict) else None
-        if isinstance(kind, str) and kind not in TEXT_PARTS:
-            raise RefusedError(
-                f"{prefix}content.{index} is of the type {kind!r}",
-                where=f"request body, key {prefix}content.{index}.type",
-                mend="send parts of the type 'text': this engine reads nothing else",
-                code="unsupported_parameter",
-            )
+        if isinstance(kind, str):
+            check_part(kind, f"{prefix}content.{index}")
     kept = without_neutral(turn, TURN_NEUTRAL, prefix)
     is_call = kept.get("role") == "assistant" and bool(kept.get("tool_calls"))
     return kept | {"content": ""} if is_call and content is None else kept
+
+
+def check_part(kind: Any, place: str) -> None:
+    """Raise RefusedError for a part of a content that is no text."""
+    if kind not in TEXT_PARTS:
+        raise RefusedError(
+            f"{place} is of the type {kind!r}",
+            where=f"request body, key {place}.type",
+            mend="send parts of the type 'text': this engine reads nothing else",
+            code="unsupported_parameter",
+        )
+
+
+def read_arguments(name: str, arguments: Any, where: str) -> dict[str, Any]:
+    """Give a call's arguments, a JSON object or one written as a text. Raises RefusedError for anything else."""
+    try:
+        found = from_json(arguments or "{}") if isinstance(arguments, str) else arguments
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise RefusedError(
+            f"the arguments of {name} are {arguments!r:.60}", where=where, mend="send a JSON object, written as a text"
+        )
+    return found
 
 
 def without_neutral(data: Mapping[str, Any], neutral: Mapping[str, tuple[Any, ...]], prefix: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 from luthier.artifact.example import ToolCall
+from luthier.measure.calls import call_in
 
 TAGGED = re.compile(r"<tool_call>\s*(.*?)\s*(?:</tool_call>|\Z)", re.DOTALL)
 PAIRS = re.compile(r"<arg_key>\s*(.*?)\s*</arg_key>\s*<arg_value>(.*?)</arg_value>", re.DOTALL)
@@ -18,7 +19,11 @@ PYTHON_TAG = "<|python_tag|>"
 THOUGHT = re.compile(r"<think>.*?(?:</think>|\Z)\s*", re.DOTALL)
 
 
-class UnreadableCall(Exception):  # noqa: N818  caught beside: it never leaves this room
+MARKS = ("<tool_call>", "[TOOL_CALLS]", PYTHON_TAG)
+"""What stands before calls in a text."""
+
+
+class UnreadableCall(Exception):  # noqa: N818  caught where it is called: it never reaches a face
     """The text begins a call and does not end it, or calls without a name."""
 
 
@@ -67,12 +72,8 @@ def _listed(text: str) -> list[ToolCall]:
 
 
 def _call(entry: Any) -> ToolCall:
-    function = entry.get("function", entry) if isinstance(entry, dict) else None
-    if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-        raise UnreadableCall("the call has no name")
-    arguments = function.get("arguments", function.get("parameters"))
-    if isinstance(arguments, str):
-        arguments = _value(arguments)
-    if not isinstance(arguments, dict | None):
-        raise UnreadableCall(f"the arguments of {function['name']} are no JSON object")
-    return ToolCall(function["name"], arguments or {}, str(entry.get("id") or ""))
+    try:
+        name, arguments = call_in(entry)
+    except ValueError as error:
+        raise UnreadableCall(str(error)) from None
+    return ToolCall(name, dict(arguments), str(entry.get("id") or ""))

@@ -1,0 +1,1 @@
+"""What the benches of serving share, and the processes they start."""
