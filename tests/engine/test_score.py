@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
+from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, MistralConfig, MistralForCausalLM
 
 from luthier.artifact.example import Message
 from luthier.artifact.store import Artifact
 from luthier.artifact.tokens import Tokens
 from luthier.engine.local import LocalModel, open_local
-from luthier.engine.score import log_likelihoods
+from luthier.engine.score import begin, log_likelihoods, shared_beginning
 from luthier.errors import DataError
 from luthier.event import Event, Progress
 
@@ -128,3 +128,58 @@ def test_rows_that_differ_in_their_last_token_alone_share_a_pass_and_score_the_s
     assert sum(passes) == 1 + 1 + 3
     for row, values in zip(rows, scores, strict=True):
         assert np.allclose(values, plainly(model.model, row), atol=1e-5)
+
+
+def few_shot(model: LocalModel, shots: int) -> list[Tokens]:
+    """Rows of uneven length behind the same solved examples; the last tokens of each are learned."""
+    beginning = [5 + place % 40 for place in range(shots)]
+    rows = []
+    for number in range(9):
+        ids = [*beginning, *range(6 + number, 6 + number + 4 + 5 * (number % 4))]
+        mask = np.zeros(len(ids), np.bool_)
+        mask[-1 - number % 3 :] = True
+        rows.append(Tokens(np.array(ids, np.int32), mask))
+    return rows
+
+
+@pytest.mark.parametrize("kind", ["plain", "adapter"])
+def test_what_all_rows_begin_with_is_computed_once_and_scores_the_same(
+    kind: str, model: LocalModel, tiny_model: Artifact, tmp_path: Path
+) -> None:
+    asked = model
+    if kind == "adapter":
+        torch.manual_seed(0)
+        plain = AutoModelForCausalLM.from_pretrained(tiny_model.folder, dtype=torch.float32)
+        config = LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False)
+        get_peft_model(plain, config).save_pretrained(tmp_path)
+        asked = open_local(tiny_model.folder, adapter=tmp_path, name="tuned", dtype="float32", device="cpu")
+    rows = few_shot(model, 200)
+    rows.insert(3, Tokens(np.array([7, 8, 9], np.int32), np.zeros(3, np.bool_)))  # learns nothing, begins otherwise
+    assert shared_beginning(rows) == 200
+    fed: list[int] = []
+    hook = asked.model.get_input_embeddings().register_forward_hook(lambda module, given, out: fed.append(out.shape[1]))
+    try:
+        scores = asked.score(rows)
+    finally:
+        hook.remove()
+    assert fed[0] == 200
+    assert max(fed[1:]) < 30
+    for row, values in zip(rows, scores, strict=True):
+        assert np.allclose(values, plainly(asked.model, row), atol=1e-5)
+
+
+def test_a_beginning_is_shared_where_it_saves_something(model: LocalModel) -> None:
+    assert shared_beginning(few_shot(model, 30)) == 0
+    assert shared_beginning(few_shot(model, 200)[:1]) == 0
+    everything = [Tokens(row.ids, np.ones(len(row.ids), np.bool_)) for row in few_shot(model, 200)]
+    assert shared_beginning(everything) == 0
+    twins = [Tokens(np.full(100, 5, np.int32), np.arange(100) > 80)] * 2
+    assert shared_beginning(twins) == 80  # the place that predicts the first learned token stays
+
+
+def test_a_cache_of_another_kind_is_not_laid_before_rows() -> None:
+    config = MistralConfig(
+        vocab_size=60, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
+        num_key_value_heads=1, sliding_window=8,
+    )  # fmt: skip
+    assert begin(MistralForCausalLM(config).eval(), np.arange(20, dtype=np.int32)) is None

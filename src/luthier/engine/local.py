@@ -14,7 +14,7 @@ from luthier.engine.constrain import Grammars
 from luthier.engine.decode import Row, decode
 from luthier.engine.draw import Draw, read_defaults, settle
 from luthier.engine.ports import ALWAYS_TAKEN, Answer, Piece, Prompt, Sampling, check_takes
-from luthier.engine.score import log_likelihoods, prompt_likelihoods
+from luthier.engine.score import begin, log_likelihoods, prompt_likelihoods, shared_beginning
 from luthier.engine.speaker import Speaker
 from luthier.engine.words import Words
 from luthier.event import Chose, Progress, Tell, Warned, hush
@@ -136,7 +136,8 @@ class LocalModel:
     def score(self, rows: Sequence[Tokens], tell: Tell = hush) -> list[npt.NDArray[np.float64]]:
         """Give, for each row, the natural log-probability of each of its supervised tokens, shape (supervised,).
 
-        Rows that differ in nothing but their last token, which alone is supervised, share a pass.
+        Rows that differ in nothing but their last token, which alone is supervised, share a pass; what all rows begin
+        with (solved examples) is computed once.
         Raises DataError for a row that does not fit the context or holds ids outside the vocabulary.
         """
         for index, row in enumerate(rows):
@@ -145,11 +146,17 @@ class LocalModel:
         twins = _twins(rows)
         firsts = list(twins)
         done = 0
-        for batch in _score_batches([rows[index] for index in firsts]):
+        shared = shared_beginning(rows)
+        with self._lock:
+            beginning = begin(self.model, next(row.ids[:shared] for row in rows if row.supervised)) if shared else None
+        shared = 0 if beginning is None else shared
+        parts = [_after(rows[index], shared) for index in firsts]
+        for batch in _score_batches(parts, shared):
             asked = [firsts[place] for place in batch]
             others = [[int(rows[twin].ids[-1]) for twin in twins[index]] for index in asked]
+            told = others if any(others) else ()
             with self._lock:
-                found = log_likelihoods(self.model, [rows[index] for index in asked], others if any(others) else ())
+                found = log_likelihoods(self.model, [parts[place] for place in batch], told, beginning)
             for index, values in zip(asked, found, strict=True):
                 scores[index] = values[: rows[index].supervised]
                 for twin, value in zip(twins[index], values[rows[index].supervised :], strict=True):
@@ -256,14 +263,27 @@ def _twins(rows: Sequence[Tokens]) -> dict[int, list[int]]:
     return found
 
 
-def _score_batches(rows: Sequence[Tokens]) -> Iterator[list[int]]:
-    """Indices of rows of about the same length, longest first; rows that learn nothing are left out."""
+def _after(row: Tokens, shared: int) -> Tokens:
+    """What follows a beginning that rows share."""
+    return Tokens(row.ids[shared:], row.mask[shared:]) if shared else row
+
+
+def _score_batches(rows: Sequence[Tokens], before: int = 0) -> Iterator[list[int]]:
+    """Indices of rows of about the same length, longest first; rows that learn nothing are left out.
+
+    `before` tokens lie in a cache before each row.
+    """
     batch: list[int] = []
     supervised = 0
     for index in sorted((i for i, row in enumerate(rows) if row.supervised), key=lambda i: -len(rows[i].ids)):
         width = len(rows[batch[0]].ids) if batch else 0
         supervised += rows[index].supervised
-        if batch and ((len(batch) + 1) * width > SCORE_TOKENS_PER_BATCH or supervised > SCORE_SUPERVISED_PER_BATCH):
+        is_over = (
+            (len(batch) + 1) * width > SCORE_TOKENS_PER_BATCH
+            or supervised > SCORE_SUPERVISED_PER_BATCH
+            or (before and (len(batch) + 1) * (width + before) > CACHE_TOKENS_PER_BATCH)
+        )
+        if batch and is_over:
             yield batch
             batch, supervised = [], rows[index].supervised
         batch.append(index)

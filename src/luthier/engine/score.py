@@ -1,5 +1,6 @@
 """Log-probabilities of given tokens. Letters: B rows, T tokens, S supervised positions, D width, V vocabulary."""
 
+import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -8,24 +9,29 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from luthier.artifact.tokens import Tokens
 from luthier.engine.logits import likely
 from luthier.engine.ports import Likely
 from luthier.model.cache_word import cache_word
 
+LEAST_SHARED = 64
+"""Fewer tokens than that are not worth a pass of their own."""
 CHUNK = 256
 """Supervised positions turned to float32 at a time: 50 MB at a vocabulary of 49,152."""
 
 
 @torch.inference_mode()
 def log_likelihoods(
-    model: Any, rows: Sequence[Tokens], others: Sequence[Sequence[int]] = ()
+    model: Any, rows: Sequence[Tokens], others: Sequence[Sequence[int]] = (), beginning: Any = None
 ) -> list[npt.NDArray[np.float64]]:
     """Give the natural log-probability of each supervised token of each row, by a float32 log-softmax.
 
     `others` names for each row more tokens that might have stood in its last place, which alone is supervised there
     (the options of a choice): theirs follow the row's own, out of the same pass.
+
+    `beginning` is the cache of what stands before every row (see `begin`); it is left as it is.
 
     Rows are padded on the right: under a causal mask nothing real sees the padding. The head computes supervised
     positions only, so the [T, V] table of a row never exists; whatever the model does after its head (a soft cap, a
@@ -48,8 +54,13 @@ def log_likelihoods(
         targets += [*own[begin:end], *also]
         counts.append(row.supervised + len(also))
     place_S, target_S = (torch.tensor(side, dtype=torch.long, device=model.device) for side in (places, targets))
+    seen: dict[str, Any] = {"use_cache": False}
+    if beginning is not None:
+        cache = copy.deepcopy(beginning)
+        cache.batch_repeat_interleave(len(rows))
+        seen = {"use_cache": True, cache_word(model): cache}
     with _head_sees(model, wanted_BT.to(model.device)):
-        logits_SV = model(input_ids=ids_BT.to(model.device), use_cache=False).logits
+        logits_SV = model(input_ids=ids_BT.to(model.device), **seen).logits
     found_S = [
         logits_SV[place_S[begin : begin + CHUNK]]
         .float()
@@ -60,6 +71,36 @@ def log_likelihoods(
     ]
     values = torch.cat(found_S).double().cpu().numpy() if found_S else np.zeros(0)
     return list(np.split(values, np.cumsum(counts)[:-1]))
+
+
+def shared_beginning(rows: Sequence[Tokens]) -> int:
+    """Give how many tokens all rows begin with alike, up to the place that predicts their first supervised token.
+
+    Solved examples before each question are an instance. 0 where computing them once would save little.
+    """
+    learned = [row for row in rows if row.supervised]
+    if len(learned) < 2:
+        return 0
+    ids = learned[0].ids
+    shared = min(int(row.mask.argmax()) - 1 for row in learned)
+    for row in learned:
+        apart = np.flatnonzero(row.ids[: max(0, shared)] != ids[: max(0, shared)])
+        shared = int(apart[0]) if len(apart) else shared
+    longest = max(len(row.ids) for row in learned)
+    return shared if shared >= max(LEAST_SHARED, longest / 4) else 0
+
+
+@torch.inference_mode()
+def begin(model: Any, ids: npt.NDArray[np.int32]) -> Any:
+    """Give the cache of one sequence; None where the model's cache is no plain one that can stand before other rows."""
+    if hasattr(model, "get_base_model") and model.active_peft_config.is_prompt_learning:
+        return None
+    nothing_BT = torch.zeros(1, len(ids), dtype=torch.bool, device=model.device)
+    given_BT = torch.from_numpy(ids.astype(np.int64))[None].to(model.device)
+    with _head_sees(model, nothing_BT):
+        cache = model(input_ids=given_BT, use_cache=True)[cache_word(model)]
+    is_plain = isinstance(cache, DynamicCache) and all(type(layer) is DynamicLayer for layer in cache.layers)
+    return cache if is_plain else None
 
 
 @torch.inference_mode()
