@@ -32,6 +32,7 @@ from luthier.learn.doctor import RULES
 from luthier.learn.optimizer import OPTIMIZERS
 from luthier.measure.metrics import METRICS
 from luthier.measure.task import TaskSpec, read_task
+from luthier.model.machine import DEVICES
 from luthier.model.methods import METHODS
 from luthier.prepare.lint.table import FINDINGS
 from luthier.prepare.spec import HoldOutSpec
@@ -136,10 +137,24 @@ def stages() -> str:
 def methods() -> str:
     """Give the table of ways to tune."""
     lines = (
-        (f"`{name}`", row.about, "yes" if row.packs else "no", "yes" if row.on_quantized else "no")
+        (f"`{name}`", row.about, "yes" if row.packs else "no", "yes" if row.on_quantized else "no", _devices(name))
         for name, row in METHODS.items()
     )
-    return table(("`adapter.kind`", "what is trained", "rows packed", "on 4 and 8 bits"), lines)
+    return table(("`adapter.kind`", "what is trained", "rows packed", "on 4 and 8 bits", "devices"), lines)
+
+
+def _devices(kind: str) -> str:
+    """Give the devices a method is not refused on."""
+    pairs = [row for row in INCOMPATIBLE if (row.first, row.second) == ("adapter.kind", "device")]
+    refused = {value for row in pairs if kind in row.first_values for value in row.second_values}
+    return ", ".join(name for name in ("cpu", *DEVICES) if name not in refused) if refused else "any"
+
+
+def devices() -> str:
+    """Give the table of devices, in the order in which they are preferred."""
+    rows = ((f"`{name}`", row.about, row.dtype) for name, row in DEVICES.items())
+    last = ("`cpu`", "always here", "bfloat16 where the processor has instructions for it, else float32")
+    return table(("`device`", "taken where", "computes in"), iter([*rows, last]))
 
 
 def optimizers() -> str:
@@ -259,6 +274,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "stages": stages,
     "findings": findings,
     "methods": methods,
+    "devices": devices,
     "optimizers": optimizers,
     "incompatible": incompatible,
     "doctor": doctor,

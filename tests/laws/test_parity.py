@@ -115,14 +115,14 @@ def test_the_server_feeds_what_is_trained_on_and_what_apply_chat_template_gives(
 
 def test_tools_a_template_has_no_place_for_are_written_by_the_server_never_left_out(tiny_model: Artifact) -> None:
     local = open_local(tiny_model.folder, name="m", device="cpu")
-    client = TestClient(build_app(ServeSpec(), [local]))
     probe = PROBES["tools"]
     asking = (Message("user", "Sky?"),)
     with pytest.raises(DataError, match="no place for the tool 'look_up_weather'"):
         local.template.prompt(asking, probe.tools)
     tools = [dict(tool) for tool in probe.tools]
     body = {"model": "m", "messages": asked(asking), "tools": tools, "max_tokens": 1, "return_token_ids": True}
-    ids = client.post("/v1/chat/completions", json=body).json()["prompt_token_ids"]
+    with TestClient(build_app(ServeSpec(), [local])) as client:
+        ids = client.post("/v1/chat/completions", json=body).json()["prompt_token_ids"]
     assert json.dumps(tools[0], ensure_ascii=False) in local.template.decode(ids)
 
 

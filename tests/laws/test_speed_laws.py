@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 import signal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -130,11 +131,20 @@ def test_frozen_weights_stay_and_the_adapter_gives_plain_peft_the_same_logits(
         torch.testing.assert_close(adapted(ids).logits, plain(ids).logits, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler: nothing can be compiled")
+@pytest.mark.parametrize(
+    "backend",
+    ["eager", pytest.param("inductor", marks=pytest.mark.journey)],  # traced only, or to machine code (40 s)
+)
 def test_a_compiled_run_is_resumed_bit_for_bit_though_it_would_now_be_chosen_otherwise(
-    short_run: TuneSpec, tiny_model: Artifact, tiny_data: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    backend: str,
+    short_run: TuneSpec,
+    tiny_model: Artifact,
+    tiny_data: Artifact,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("luthier.model.compile.torch.compile", partial(torch.compile, backend=backend))
     monkeypatch.setattr("luthier.model.compile.COMPILE_SECONDS", 0.0)
     monkeypatch.setattr("luthier.learn.ways.narrow_last", lambda model: False)  # the tiny model has two layers
     expected = tune(short_run, tiny_model, tiny_data, Store(tmp_path / "straight"), hush)

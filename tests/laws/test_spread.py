@@ -61,6 +61,15 @@ def test_ways_that_need_the_weights_at_hand_are_refused(
         tune(make(TuneSpec, [*SHORT, "adapter.kind=dora", *SPREAD]), tiny_model, tiny_data, store, hush)
 
 
+def test_a_place_that_is_not_one_is_refused_before_the_run(
+    tiny_model: Artifact, tiny_data: Artifact, store: Store
+) -> None:
+    spec = make(TuneSpec, [*SHORT, "device_map=auto", "max_memory.cup=700KB"])
+    with pytest.raises(SpecError, match="max_memory names 'cup'"):
+        tune(spec, tiny_model, tiny_data, store, hush)
+    assert not store.root.exists()
+
+
 def test_several_processes_are_refused(tiny_model: Artifact, tiny_data: Artifact, store: Store) -> None:
     with pytest.raises(SpecError, match="device_map=auto gives one process all devices") as caught:
         tune(make(TuneSpec, [*SHORT, *SPREAD]), tiny_model, tiny_data, store, hush, processes=2)

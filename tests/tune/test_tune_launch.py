@@ -31,7 +31,7 @@ def test_a_job_comes_through_a_line_of_text(tmp_path: Path, tiny_model: Artifact
 def test_the_error_of_a_worker_is_raised_here(tmp_path: Path, tiny_model: Artifact, tiny_data: Artifact) -> None:
     job = _job(tmp_path, tiny_data, tiny_data)  # no model at that place
     with pytest.raises(ModelError, match="holds no model") as caught:
-        run_workers(job, 2, hush)
+        run_workers(job, 1, hush)
     assert caught.value.where
     assert caught.value.mend
     assert not list(tmp_path.glob("meeting-*"))

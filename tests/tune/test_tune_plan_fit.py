@@ -8,11 +8,12 @@ import torch
 from plan_folders import LLAMA_2_7B, write_folder
 
 from luthier.artifact.store import Artifact, Store
-from luthier.errors import RoomError, SpecError
+from luthier.errors import ModelError, RoomError, SpecError
 from luthier.event import hush
 from luthier.tune.plan import make_plan
 from luthier.tune.plan_fit import Asked, best_that_fits, options, sentence
 from luthier.tune.plan_place import Place, choose_place, gpus, read_bytes
+from luthier.tune.room import is_out_of_memory
 from luthier.tune.run import tune
 from luthier.tune.spec import AdapterSpec, LearnSpec, TuneSpec
 
@@ -120,10 +121,15 @@ def test_amounts_of_memory_are_read(text: str, size: int) -> None:
         MemoryError(),
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
         RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory: you tried ..."),
+        OSError(12, "Cannot allocate memory"),
+        ModelError("the weights are damaged: Cannot allocate memory (os error 12)", where="", mend=""),
     ],
 )
+def test_what_allocators_say_is_known(error: BaseException) -> None:
+    assert is_out_of_memory(error)
+
+
 def test_out_of_memory_in_a_run_names_the_smallest_change_that_fits(
-    error: BaseException,
     tiny_model: Artifact,
     tiny_data: Artifact,
     short_run: TuneSpec,
@@ -131,7 +137,7 @@ def test_out_of_memory_in_a_run_names_the_smallest_change_that_fits(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def fail(*given: Any, **more: Any) -> None:
-        raise error
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
     monkeypatch.setattr("luthier.tune.train.learn", fail)
     plan = make_plan(short_run, tiny_model.folder, Place("cpu", "cpu", None, 1.0), tiny_data, "float32")

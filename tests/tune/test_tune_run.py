@@ -75,9 +75,10 @@ def test_the_frozen_model_is_left_as_it_was(
 def test_in_bfloat16_the_first_loss_is_within_a_percent_of_float32(
     short_run: TuneSpec, tiny_model: Artifact, tiny_data: Artifact, store: Store, adapter: tuple[Artifact, list[Event]]
 ) -> None:
-    made = tune(short_run.model_copy(update={"dtype": "bfloat16"}), tiny_model, tiny_data, store, hush)
+    one_step = short_run.learn.model_copy(update={"epochs": 0.1})
+    spec = short_run.model_copy(update={"dtype": "bfloat16", "learn": one_step})
+    made = tune(spec, tiny_model, tiny_data, store, hush)
     assert made.card.figures["first_loss"] == pytest.approx(adapter[0].card.figures["first_loss"], rel=0.01)
-    assert made.card.figures["last_loss"] == pytest.approx(adapter[0].card.figures["last_loss"], rel=0.05)
 
 
 def test_the_number_format_is_part_of_what_is_made(

@@ -24,3 +24,12 @@ def test_no_layer_at_all_is_refused() -> None:
     with pytest.raises(SpecError) as caught:
         make(TuneSpec, ["adapter.targets=[]"])
     assert caught.value.mend.startswith("it should have at least 1 item")
+
+
+def test_an_amount_of_memory_that_is_none_is_refused_with_an_example() -> None:
+    for amount in ("20GB", "1.5 gib", "700"):
+        make(TuneSpec, ["device_map=auto", f"max_memory.cpu='{amount}'"])
+    with pytest.raises(SpecError) as caught:
+        make(TuneSpec, ["device_map=auto", "max_memory.cpu=lots"])
+    assert caught.value.where == "command line 'max_memory.cpu=lots', key max_memory.cpu"
+    assert caught.value.mend == "it should be bytes as people write them, such as 24GB or 500 MB"

@@ -90,7 +90,7 @@ def _plan_step(store: Store, planned: Planned, place: Place) -> None:
 
 def _asked(store: Store, target: str, settings: tuple[str, ...], data: str | None, place: Place) -> Asked:
     spec = make(TuneSpec, settings)
-    check_settings(spec)
+    check_settings(spec, place.device)
     is_folder = (Path(target) / "config.json").exists()
     folder = Path(target) if is_folder else store.find(target, "model").folder
     rows = store.find(data, "examples") if data else None if is_folder else _made_for(store, target)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from luthier.errors import RoomError
+from luthier.errors import RoomError, SpecError
 from luthier.model.layers import decoder_layers
 from luthier.model.machine import free_memory_bytes
 from luthier.model.plan import FREE_SHARE
@@ -20,7 +20,8 @@ DISK = "disk"
 
 def rooms(device: str, asked: Mapping[str, int]) -> dict[str, int]:
     """Give how many bytes of weights each place takes, in the order they are filled: the run's device, other devices
-    of its kind, main memory. `asked` (place -> bytes) comes before what is free."""
+    of its kind, main memory. `asked` (place -> bytes) comes before what is free. Raises SpecError for a device that is
+    not here."""
     kind = device.partition(":")[0]
     found = {device: asked.get(device, asked.get(kind))}
     if kind not in ("cpu", "mps"):
@@ -29,6 +30,13 @@ def rooms(device: str, asked: Mapping[str, int]) -> dict[str, int]:
         if ":" not in device:
             found[f"{kind}:0"] = found.pop(device) or found[f"{kind}:0"]
     found.setdefault("cpu", asked.get("cpu"))
+    for place in asked:
+        if place not in (*found, kind):
+            raise SpecError(
+                f"max_memory names {place!r}, which is not here",
+                where=f"key max_memory.{place}",
+                mend=f"here are {', '.join(found)}",
+            )
     return {place: _free_bytes(place) if room is None else room for place, room in found.items()}
 
 

@@ -25,6 +25,7 @@ class Device:
 
     found: Callable[[], str]
     """Gives what was found, or '' if it is not here. Loads nothing."""
+    about: str
     dtype: str = "bfloat16"
 
 
@@ -52,10 +53,10 @@ def _apple() -> str:
 
 
 DEVICES: dict[str, Device] = {
-    "cuda": Device(_nvidia_or_rocm),
-    "npu": Device(_ascend),
-    "xpu": Device(_intel),
-    "mps": Device(_apple),
+    "cuda": Device(_nvidia_or_rocm, "an NVIDIA driver (CUDA) or a ROCm driver is loaded"),
+    "npu": Device(_ascend, "an Ascend driver is loaded"),
+    "xpu": Device(_intel, "an Intel GPU with the driver xe is here"),
+    "mps": Device(_apple, "it is a Mac with an Apple chip"),
 }
 """In the order in which they are preferred, the processor last; torch calls ROCm `cuda` too."""
 

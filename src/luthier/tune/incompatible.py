@@ -1,6 +1,8 @@
 """Settings that do not go together: one table, checked before a run and shown in the docs."""
 
+import re
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from luthier.errors import SpecError
 from luthier.tune.spec import TuneSpec
@@ -79,11 +81,25 @@ INCOMPATIBLE: tuple[Pair, ...] = (
         "an adapter's matrices are thin already: there is no smaller space to project them to",
         "set learn.optimizer=adamw, or adapter.kind=full",
     ),
+    Pair(
+        "learn.optimizer",
+        ("paged_adamw_8bit",),
+        "device",
+        ("cpu", "mps", "xpu", "npu"),
+        "its pages lie in memory that only CUDA shares with the processor",
+        "set learn.optimizer=adamw_8bit, or run it on a CUDA device",
+    ),
 )
 
 
-def check(spec: TuneSpec) -> None:
-    """Raise SpecError for the first pair of settings that do not go together."""
+def check(spec: TuneSpec, device: str | None = None) -> None:
+    """Raise SpecError for the first pair of settings that do not go together.
+
+    `device` is the one that was chosen; None where none was: then what hangs on it is left open.
+    """
+    if device is not None:
+        spec = spec.model_copy(update={"device": device})
+        _check_places(spec, device)
     for pair in INCOMPATIBLE:
         first, second = _value(spec, pair.first), _value(spec, pair.second)
         if first in pair.first_values and second in pair.second_values:
@@ -92,6 +108,32 @@ def check(spec: TuneSpec) -> None:
                 where=f"key {pair.first}",
                 mend=pair.mend,
             )
+
+
+NUMBERED = re.compile(r":[0-9]+$")
+"""After a kind of device, which one of them."""
+
+
+def _check_places(spec: TuneSpec, device: str) -> None:
+    """Raise SpecError for a key of max_memory that nobody would heed."""
+    if spec.max_memory and spec.device_map == "none":
+        raise SpecError(
+            "max_memory changes nothing without device_map=auto",
+            where="key max_memory",
+            mend="set device_map=auto, or leave max_memory out",
+        )
+    known = list(dict.fromkeys([device, "cpu"]))
+    for name in spec.max_memory:
+        kind = name if device in ("cpu", "mps") else NUMBERED.sub("", name)
+        if kind == device or name == "cpu":
+            continue
+        near = get_close_matches(name, known, n=1, cutoff=0.6)
+        mend = f"did you mean {near[0]!r}? " if near else ""
+        raise SpecError(
+            f"max_memory names {name!r}, where no weights of this run can lie",
+            where=f"key max_memory.{name}",
+            mend=f"{mend}with device={device} the places are {' and '.join(known)}; what is left lies on disk",
+        )
 
 
 def _value(spec: TuneSpec, key: str) -> object:

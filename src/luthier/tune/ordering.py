@@ -10,7 +10,8 @@ from luthier.tune.spec import TuneSpec
 
 def ordered(spec: TuneSpec, model: Artifact, data: Artifact, version: int) -> tuple[Order, Choice, Choice]:
     """Give the order of a run, its device and its number format; raise for what does not go together."""
-    check(spec)
+    device = Choice(spec.device, "the spec says so") if spec.device != "auto" else choose_device()
+    check(spec, device.value)
     check_kind(model, "model", "model")
     check_kind(data, "examples", "data")
     prepared_for = data.order.inputs.get("model")
@@ -20,7 +21,6 @@ def ordered(spec: TuneSpec, model: Artifact, data: Artifact, version: int) -> tu
             where="input 'data'",
             mend=f"prepare them for this model: luthier prepare --model {model.id} ...",
         )
-    device = Choice(spec.device, "the spec says so") if spec.device != "auto" else choose_device()
     dtype = Choice(spec.dtype, "the spec says so") if spec.dtype != "auto" else choose_dtype(device.value)
     choices = {"device": device.value, "dtype": dtype.value}
     order = Order(

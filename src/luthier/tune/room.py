@@ -1,12 +1,14 @@
 """Out of memory in the middle of a run, said with the smallest change that fits."""
 
+import errno
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from luthier.artifact.store import Artifact
-from luthier.errors import LuthierError, RoomError
+from luthier.errors import LuthierError, ModelError, RoomError
+from luthier.learn.clock import memory_bytes
 from luthier.model.machine import free_memory_bytes, gigabytes
 from luthier.tune.plan_fit import Asked, as_settings, best_that_fits
 from luthier.tune.plan_place import Place
@@ -25,7 +27,7 @@ def room_explained(
     """Turn an error of an allocator into a RoomError that names the smallest change that fits by the plan."""
     try:
         yield
-    except (MemoryError, RuntimeError) as error:
+    except (MemoryError, RuntimeError, OSError, ModelError) as error:  # ModelError: while its weights are read
         if not is_out_of_memory(error):
             raise
         raise explain(spec, model, data, device, dtype, root) from error
@@ -33,6 +35,8 @@ def room_explained(
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory was refused."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
     return isinstance(error, MemoryError) or SIGNS.search(str(error)) is not None
 
 
@@ -58,9 +62,11 @@ def explain(spec: TuneSpec, model: Artifact, data: Artifact, device: str, dtype:
 
 
 def _room(device: str) -> int | None:
+    """What a run begun anew could hold: what is free, and what this one, about to end, holds."""
     if device.startswith("cuda"):
         import torch
 
         if torch.cuda.is_available():
             return int(torch.cuda.mem_get_info()[1])
-    return free_memory_bytes()
+    free = free_memory_bytes()
+    return None if free is None else free + memory_bytes()

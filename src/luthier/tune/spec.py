@@ -1,5 +1,6 @@
 """What one may ask of `tune`."""
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -8,8 +9,6 @@ from luthier.spec import Spec
 
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Amount = Annotated[str, Field(pattern=r"^\s*[0-9]*\.?[0-9]+\s*([kKmMgGtT][iI]?[bB])?\s*$")]
-"""Bytes as people write them: 24GB, 500 MB."""
 Seed = Annotated[int, Field(ge=0, lt=1 << 63)]
 """What both torch and numpy take."""
 
@@ -22,6 +21,16 @@ def _names(value: str | tuple[str, ...]) -> str | tuple[str, ...]:
 def _on_or_off(value: object) -> object:
     """YAML takes a bare `on` and `off` for truths."""
     return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+
+
+def _is_amount(value: str) -> str:
+    if not re.fullmatch(r"\s*[0-9]*\.?[0-9]+\s*([kKmMgGtT][iI]?[bB])?\s*", value):
+        raise ValueError("should be bytes as people write them, such as 24GB or 500 MB")
+    return value
+
+
+Amount = Annotated[str, AfterValidator(_is_amount)]
+"""Bytes as people write them: 24GB, 500 MB."""
 
 
 class AdapterSpec(Spec):
