@@ -64,7 +64,7 @@ def test_a_tracker_that_cannot_be_opened_is_told_before_the_run(
 
     _fake(monkeypatch, refuse)
     with (
-        pytest.raises(ToolError, match=r"the tracker fake cannot be opened: no key is configured$") as caught,
+        pytest.raises(ToolError, match="the tracker fake cannot be opened: no key is configured\n") as caught,
         tracked(["fake"], Run("adapter-1", tmp_path, {}), hush),
     ):
         pass
