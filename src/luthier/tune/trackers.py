@@ -20,7 +20,7 @@ class Run:
 
     id: str
     folder: Path
-    """Where trackers that write files put them."""
+    """Where trackers that write files put them; made where it is not there."""
     settings: Mapping[str, Any]
 
 
@@ -84,7 +84,10 @@ def _trackio(run: Run, stack: ExitStack) -> Log:
 
 TRACKERS: dict[str, Tracker] = {
     "tensorboard": Tracker(
-        "tensorboardX", _tensorboard, "files that `tensorboard --logdir` shows", "see that the folder can be written"
+        "tensorboardX",
+        _tensorboard,
+        "files that `tensorboard --logdir .luthier/track` shows",
+        "see that the folder can be written",
     ),
     "mlflow": Tracker(
         "mlflow",
@@ -116,6 +119,8 @@ def tracked(names: Sequence[str], run: Run, tell: Tell) -> Iterator[Tell]:
     """
     with ExitStack() as stack:
         logs: dict[str, Log] = {}
+        if names:
+            run.folder.mkdir(parents=True, exist_ok=True)
         for name in names:
             own = ExitStack()
             logs[name] = _opened(name, run, own)

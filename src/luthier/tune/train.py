@@ -67,7 +67,9 @@ def train(
     course = _course(spec, taught, opened, {"model": model.id, **facts}, work, start, processes)
     ledger = course.ledger
     begun = time.monotonic()
-    run = Run(out.name, work, spec.model_dump(mode="json"))
+    run = Run(work.name, work.parent.parent / "track" / work.name, spec.model_dump(mode="json"))
+    if start is None and processes.is_first:
+        shutil.rmtree(run.folder, ignore_errors=True)  # of a run that was given up: its steps would stand beside these
     with tracked(spec.track if processes.is_first else (), run, tell) as told:
         history = learn(course, replace(_settings(spec), pause_after=pause_after), measured.watching(told))
     seconds = time.monotonic() - begun
