@@ -12,7 +12,6 @@ import json
 import os
 import platform
 import re
-import shlex
 import subprocess
 import sys
 import tempfile
@@ -96,12 +95,12 @@ def main() -> None:
                 print(row_of(lines[-1]), flush=True)
     if asked.write:
         page = PAGE.read_text(encoding="utf-8")
-        text = f"{circumstances(lines)}\n\n{table(lines)}"
+        text = f"{circumstances(asked, lines)}\n\n{table(lines)}"
         PAGE.write_text(MARKED.sub(lambda found: f"{found[1]}{text}{found[2]}", page), encoding="utf-8")
     print(json.dumps(lines))
 
 
-def circumstances(lines: list[dict[str, Any]]) -> str:
+def circumstances(asked: argparse.Namespace, lines: list[dict[str, Any]]) -> str:
     """Say what was measured, on what."""
     info = Path("/proc/cpuinfo")
     found = re.search(r"model name\s*: (.*)", info.read_text(encoding="utf-8")) if info.exists() else None
@@ -109,10 +108,10 @@ def circumstances(lines: list[dict[str, Any]]) -> str:
     threads = os.environ.get("OMP_NUM_THREADS", str(os.cpu_count()))
     dtypes = " and ".join(sorted({line["dtype"] for line in lines}))
     steps = " and ".join(sorted({str(line["steps"]) for line in lines}))
-    command = shlex.join(["python", "bench/tune_methods.py", *sys.argv[1:]])
     return (
-        f"`{command}`: {steps} steps of {ROWS_PER_STEP} rows in {dtypes}, threads: {threads}, {processor},\n"
-        "shared with other work. Peak is that of the whole process, Python and its libraries included."
+        f"`python bench/tune_methods.py --model {asked.model} --rows {asked.rows}`: {steps} steps of {ROWS_PER_STEP} rows\n"
+        f"in {dtypes}, threads: {threads}, {processor}, shared with other work. Peak is that of the whole\n"
+        "process, Python and its libraries included."
     )
 
 
