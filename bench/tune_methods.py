@@ -108,8 +108,9 @@ def circumstances(asked: argparse.Namespace, lines: list[dict[str, Any]]) -> str
     threads = os.environ.get("OMP_NUM_THREADS", str(os.cpu_count()))
     dtypes = " and ".join(sorted({line["dtype"] for line in lines}))
     steps = " and ".join(sorted({str(line["steps"]) for line in lines}))
+    command = f"python bench/tune_methods.py --model {asked.model} --rows {asked.rows}"
     return (
-        f"`python bench/tune_methods.py --model {asked.model} --rows {asked.rows}`: {steps} steps of {ROWS_PER_STEP} rows\n"
+        f"`{command}`: {steps} steps of {ROWS_PER_STEP} rows\n"
         f"in {dtypes}, threads: {threads}, {processor}, shared with other work. Peak is that of the whole\n"
         "process, Python and its libraries included."
     )
