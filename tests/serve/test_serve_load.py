@@ -318,6 +318,16 @@ def test_a_model_that_is_replaced_while_a_prompt_is_counted_still_answers_it() -
         assert old.closed.wait(10)
 
 
+def test_the_end_of_serving_waits_until_what_was_put_meanwhile_is_closed() -> None:
+    first, second = Worded(("old",)), Worded(("new",), name="new")
+    given = Given(open_model=lambda name: second)
+    with serving(first, admin_keys=("boss",), given=given, lifespan="on") as url:
+        httpx.post(f"{url}/admin/models", json={"name": "new", "id": "new"}, headers=BOSS, timeout=20)
+        assert not second.closed.is_set()
+    assert first.closed.is_set()
+    assert second.closed.is_set()
+
+
 def test_a_release_that_takes_anothers_place_fails_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("luthier.serve.follow.LOOK_SECONDS", 0.05)
     now = ["one"]

@@ -178,6 +178,8 @@ class Supervised:
             self._heard = time.monotonic()
             if "ready" in line:
                 self._state = "ready"
+                if self._deaths:
+                    self._say("it is back")
                 self.told = line["ready"] if isinstance(line["ready"], dict) else {}
                 self._changed.notify_all()
                 threading.Thread(target=self._watch, args=(child,), daemon=True).start()
@@ -188,12 +190,14 @@ class Supervised:
                 number, what = line["broken"]
                 self._end(number, self._error(what))
             elif "said" in line:
-                said = f"{self.name}: {line['said']}"
-                threading.Thread(target=self._tell, args=(Said(said),), daemon=True).start()
+                self._say(line["said"])
             for number, ids, finish in line.get("steps", ()):
                 box = self._boxes.pop(number, None) if finish else self._boxes.get(number)
                 if box is not None:
                     box.put(Step(number, ids, finish))
+
+    def _say(self, what: str) -> None:
+        threading.Thread(target=self._tell, args=(Said(f"{self.name}: {what}"),), daemon=True).start()
 
     def _end(self, number: int, error: Exception) -> None:
         box = self._boxes.pop(number, None)

@@ -41,7 +41,7 @@ def build_app(spec: ServeSpec, models: Sequence[ChatModel], tell: Tell = hush, g
     async def living(app: Starlette) -> AsyncIterator[None]:
         async with following(gateway):
             yield
-        gateway.shelf.close()
+        await gateway.shelf.close()
 
     async def not_served(request: Request, error: Exception) -> Response:
         status = status_of(error)

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -28,6 +28,8 @@ class Served:
     """When its engine last said something (or was taken in)."""
     using: int = 0
     """Requests that hold it."""
+    closing: Future[None] | None = None
+    """The end of its model, once that has begun."""
     is_out: bool = False
     """Whether it was taken from the shelf: it is closed after its last request."""
 
@@ -66,9 +68,13 @@ class Served:
     def close_if_unused(self) -> None:
         """Close it, if it is out and nobody uses it."""
         if self.is_out and self.using <= 0:
-            if isinstance(self.model, Closing):
-                self.pool.submit(self.model.close)
-            self.pool.shutdown(wait=False)
+            self.end()
+
+    def end(self) -> None:
+        """Let its model give back what it holds, in a thread, and let its threads go."""
+        if isinstance(self.model, Closing) and self.closing is None:
+            self.closing = self.pool.submit(self.model.close)
+        self.pool.shutdown(wait=False)
 
 
 class Shelf:
@@ -79,6 +85,8 @@ class Shelf:
         self.served: dict[str, Served] = {}
         self.aliases: dict[str, str] = {}
         """Names that releases had before others took their places: who asks for one is answered by its successor."""
+        self._taken: list[Served] = []
+        """Those that were taken and may not have ended yet."""
         self.embedders = {embedder.name: embedder for embedder in embedders}
         self.reading = ThreadPoolExecutor(1, "reading")
         """Tokenizers are asked in one thread: they lend themselves to one caller at a time."""
@@ -114,6 +122,7 @@ class Shelf:
     def _out(self, served: Served) -> None:
         served.is_out = True
         served.close_if_unused()
+        self._taken = [one for one in self._taken if one.closing is None or not one.closing.done()] + [served]
 
     def find(self, name: str) -> Served:
         """Give what is served under a name. Raises RefusedError (404) that names the others."""
@@ -144,13 +153,15 @@ class Shelf:
             await asyncio.sleep(0.05)
         return True
 
-    def close(self) -> None:
-        """Let the threads go; models give back what they hold, as what was put while serving has no other owner."""
+    async def close(self) -> None:
+        """Let the threads go, and wait until every model has given back what it holds: some have no other owner."""
         self.reading.shutdown(wait=False)
         self.embedding.shutdown(wait=False)
-        for served in self.served.values():
-            served.is_out = True
-            served.close_if_unused()
+        every = [*self.served.values(), *self._taken]
+        for served in every:
+            served.end()
+        closing = [asyncio.wrap_future(served.closing) for served in every if served.closing is not None]
+        await asyncio.gather(*closing, return_exceptions=True)
 
 
 def _unknown(name: str, known: Sequence[str] | dict[str, Served] | dict[str, Embedder]) -> RefusedError:
