@@ -11,11 +11,12 @@ from fake_models import bench, example
 
 from luthier import sidecar
 from luthier.artifact.store import Store
-from luthier.errors import DataError, SpecError, ToolError
+from luthier.errors import DataError, ServeError, SpecError, ToolError
 from luthier.evaluate import lm_eval
 from luthier.evaluate.files import peer_files
 from luthier.evaluate.lm_eval import arguments, tokenizer_of
 from luthier.evaluate.run import evaluate
+from luthier.evaluate.served import served
 from luthier.evaluate.spec import EvaluateSpec
 from luthier.evaluate.told import Told, read_told
 from luthier.event import Event, Warned, hush
@@ -114,6 +115,16 @@ def test_the_local_rows_of_its_task_are_part_of_the_order(tmp_path: Path) -> Non
     assert peer_files(task) != first
     task.write_text("process_docs: !function utils.process", encoding="utf-8")
     assert peer_files(task) == peer_files(tmp_path / "hellaswag") == {}
+
+
+def test_a_model_that_cannot_be_served_says_why(store: Store, tmp_path: Path) -> None:
+    log = tmp_path / "serve.log"
+    with pytest.raises(ServeError) as caught, served(store, "nobody", log):
+        pass
+    assert caught.value.what.startswith("luthier serve ended with status 1: error:")
+    assert "nobody" in caught.value.what
+    assert caught.value.where == str(log)
+    assert caught.value.mend == "see what it says there"
 
 
 def test_without_the_tool_nothing_is_asked(store: Store) -> None:
