@@ -10,7 +10,7 @@ from word_embedder import WordEmbedder
 
 from luthier.artifact.questions import Asked, read_questions
 from luthier.artifact.store import Store
-from luthier.errors import DataError
+from luthier.errors import DataError, SpecError
 from luthier.event import Chose, hush
 from luthier.index import tune as tuning
 from luthier.index.made_questions import make_questions
@@ -131,3 +131,7 @@ def test_too_few_questions_and_unknown_documents_are_refused(folder: Path, store
         tune(spec, [Asked("When was it?", (), ("Rome.txt",))], store.root, hush)
     assert "When was it?" in caught.value.where
     assert "--list" in caught.value.mend
+    with pytest.raises(SpecError, match="no source is given") as bare:
+        tune(IndexSpec(), None, store.root, hush)
+    assert bare.value.where == "key source"
+    assert "--tune" in bare.value.mend

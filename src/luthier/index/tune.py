@@ -17,7 +17,7 @@ import yaml
 from luthier.artifact import atomic
 from luthier.artifact.questions import Asked
 from luthier.engine.embed import open_embedder
-from luthier.errors import DataError, LuthierError
+from luthier.errors import DataError, LuthierError, SpecError
 from luthier.event import Chose, Progress, Tell, Warned
 from luthier.index.build import Cutter, embedder_of
 from luthier.index.made_questions import make_questions
@@ -93,8 +93,11 @@ class Tuned:
 def tune(spec: IndexSpec, asked: Sequence[Asked] | None, project: Path, tell: Tell) -> Tuned:
     """Find the best cut of the spec's sources, and write the settings that have it; None: questions are made.
 
-    Raises DataError where there are too few questions, or one names a document that is not there.
+    Raises SpecError without a source, DataError where there are too few questions, or one names a document that is not
+    there.
     """
+    if not spec.sources:
+        raise SpecError("no source is given", where="key source", mend="luthier index FILES... --tune [QUESTIONS]")
     documents, embedder = _read(spec, project, tell)
     sought = [found for each in asked or () if each.answerable and (found := _sought(each, documents))]
     documents = _some(documents, [one.places[0][0] for one in sought], spec, embedder, tell)
@@ -105,7 +108,8 @@ def tune(spec: IndexSpec, asked: Sequence[Asked] | None, project: Path, tell: Te
         raise DataError(
             f"{len(sought)} questions are too few to tell one cut from another",
             where="--tune",
-            mend=f"give at least {LEAST_QUESTIONS} whose answer stands in these documents, or --tune without a file",
+            mend=f"give at least {LEAST_QUESTIONS} whose answer stands in these documents"
+            + (", or --tune without a file" if asked is not None else ", which are too short to make some of"),
         )
     groups = _groups(sought)
     chooses = np.asarray([int(hashlib.sha256(name.encode()).hexdigest(), 16) % 2 == 0 for name in groups])
