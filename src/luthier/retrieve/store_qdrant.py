@@ -26,6 +26,7 @@ class QdrantStore:
         self._name = name
         self._width = width
         where = str(settings.get("url") or settings.get("path") or "http://localhost:6333")
+        self._params = None if settings.get("path") else EXACT  # its local mode is exact, and warns of being told so
         try:
             if settings.get("path"):
                 self._client = QdrantClient(path=str(settings["path"]))
@@ -94,7 +95,7 @@ class QdrantStore:
 
     def _search(self, using: str, query: Any, count: int) -> list[tuple[int, float]]:
         found = self._client.query_points(
-            self._name, query=query, using=using, limit=count, with_payload=False, search_params=EXACT
+            self._name, query=query, using=using, limit=count, with_payload=False, search_params=self._params
         )
         return [(int(point.id), float(point.score)) for point in found.points]
 
