@@ -5,7 +5,6 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import log
 from typing import Any, Literal
 
 from luthier.retrieve.bm25 import terms
@@ -224,10 +223,11 @@ class Writer:
 
 
 def _outline(said: Counter[str]) -> tuple[str, ...]:
-    """Give the words of a document, each about as often as the logarithm of how often it is said: a summary is found
-    by them too, since what is asked for seldom stands in a summary."""
+    """Give the words of a document, each half as often as it is said: a summary is found by them too, since what is
+    asked for seldom stands in a summary. Halves, because in a long text a word may come again before it tells less; of
+    six ways to count them the best on covid_qa."""
     common = said.most_common(OUTLINE_WORDS)
-    return tuple(word for word, count in common for _ in range(1 + int(log(count))))
+    return tuple(word for word, count in common for _ in range(max(1, count // 2)))
 
 
 def _json(value: Any) -> str:
