@@ -203,8 +203,8 @@ def findings() -> str:
 
 def kinds() -> str:
     """Give the table of what quantize makes."""
-    lines = ((f"`{name}`", row.about, row.engine, row.needs) for name, row in KINDS.items())
-    return table(("kind", "what it is", "engine", "needs"), lines)
+    lines = ((f"`{name}`", row.about, row.engine, row.device or "any", row.needs) for name, row in KINDS.items())
+    return table(("kind", "what it is", "engine", "machine", "needs"), lines)
 
 
 def engines() -> str:
@@ -218,11 +218,22 @@ def engines() -> str:
             ", ".join(row.weights),
             row.adapters,
             row.at_once,
+            row.scores,
             row.needs or "nothing more",
         )
         for name, row in ENGINES.items()
     )
-    heads = ("engine", "what it is", "devices", "architectures", "weights", "adapters", "at the same time", "needs")
+    heads = (
+        "engine",
+        "what it is",
+        "devices",
+        "architectures",
+        "weights",
+        "adapters",
+        "at the same time",
+        "scores",
+        "needs",
+    )
     return table(heads, lines)
 
 
@@ -251,10 +262,15 @@ def syntheses() -> str:
 def bounds() -> str:
     """Give the table of what a certificate must show."""
     lines = (
-        (name, f"{row.kl:g}", f"{row.near_agreement:g}", f"{row.perplexity_ratio:g}", kinds_that_hold(name))
+        (
+            name,
+            *(f"{value:g}" for value in (row.kl, row.near_agreement, row.perplexity_ratio, row.told)),
+            kinds_that_hold(name),
+        )
         for name, row in BOUNDS.items()
     )
-    return table(("bound", "kl at most", "near_agreement at least", "perplexity at most, times", "kinds"), lines)
+    heads = ("bound", "kl at most", "near_agreement at least", "perplexity at most, times", "told_difference at most")
+    return table((*heads, "kinds"), lines)
 
 
 def kinds_that_hold(bound: str) -> str:

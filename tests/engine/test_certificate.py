@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from luthier.engine.certificate import EIGHT_BITS, EXACT, pass_or_refuse, probes
+from luthier.engine.certificate import EIGHT_BITS, EXACT, pass_or_refuse
+from luthier.engine.probe import ROW_TOKENS, probes, reference_bytes
 from luthier.errors import GateError
 from luthier.event import Event, Judged, Warned, hush
 
@@ -16,6 +17,7 @@ GOOD: dict[str, Any] = {
     "near_agreement": 1.0,
     "perplexity": 20.0,
     "reference_perplexity": 20.0,
+    "told_difference": None,
     "tokens_per_second": 9.0,
     "template_parity": True,
 }
@@ -38,6 +40,8 @@ def test_what_is_alike_passes() -> None:
         ("near_agreement", 0.5, "near_agreement is 0.500"),
         ("perplexity", 30.0, "perplexity is 1.500 times"),
         ("perplexity", float("nan"), "perplexity is nan"),
+        ("told_difference", 0.3, "told_difference is 0.3, more than 0.1"),
+        ("told_difference", float("nan"), "told_difference is nan"),
         ("template_parity", False, "token ids"),
     ],
 )
@@ -62,3 +66,7 @@ def test_what_is_kept_all_the_same_says_that_it_did_not_pass() -> None:
 def test_there_are_probes() -> None:
     assert len(probes()["questions"]) > 5
     assert len(probes()["passages"]) > 2
+
+
+def test_the_disk_of_a_reference_is_a_float32_for_each_token_id_at_each_place() -> None:
+    assert reference_bytes(49_152) == (8 + 3 + 8) * ROW_TOKENS * 49_152 * 4

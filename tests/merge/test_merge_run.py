@@ -1,6 +1,8 @@
 """Merged is the adapter on its base: shown by PEFT itself, not by what was merged."""
 
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,10 +12,11 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from luthier.artifact.store import Artifact, Store
-from luthier.errors import KindError, SpecError
+from luthier.errors import KindError, RoomError, SpecError, StoreError
 from luthier.event import Chose, Judged, hush
 from luthier.merge.run import merge
 from luthier.merge.spec import MergeSpec
+from luthier.model import machine
 from luthier.model.template import open_template
 from luthier.spec import make
 
@@ -95,3 +98,29 @@ def test_what_cannot_be_merged_is_told(one: Artifact, tiny_model: Artifact, tiny
     assert caught.value.where == "key onto"
     with pytest.raises(SpecError, match="should name 1 weights"):
         make(MergeSpec, ["weights=[1, 2]"])
+
+
+def test_a_merge_that_has_no_room_is_refused_before_any_work(
+    one: Artifact, tiny_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = MergeSpec(dtype="bfloat16")  # one that is not there yet
+    monkeypatch.setattr(machine, "free_memory_bytes", lambda: 10**8)
+    with pytest.raises(RoomError, match=r"the merge needs about 0\.8 GB of memory, 0\.1 GB are free") as caught:
+        merge(spec, one, tiny_store, hush)
+    assert "served on its base" in caught.value.mend
+    monkeypatch.setattr(machine, "free_memory_bytes", lambda: None)
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(free=10**6))
+    with pytest.raises(RoomError, match=r"the merge needs .* of disk, 1\.0 MB are free") as caught:
+        merge(spec, one, tiny_store, hush)
+    assert "luthier remove" in caught.value.mend
+
+
+def test_an_altered_adapter_is_not_merged(one: Artifact, tiny_model: Artifact, store: Store) -> None:
+    for part in (one, tiny_model):
+        shutil.copytree(part.folder, store.artifacts / part.id)
+    weights = store.artifacts / one.id / "adapter_model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    with pytest.raises(StoreError, match="differs from its checksum"):
+        merge(MergeSpec(), store.find(one.id), store, hush)

@@ -25,6 +25,8 @@ class Engine:
     adapters: str
     at_once: str
     """How it answers several requests at the same time."""
+    scores: str
+    """Whether it tells how likely given tokens are, which multiple choice and perplexity need."""
     takes: str
     """`module:NAME` of the names of Sampling's fields that it heeds."""
     needs: str = ""
@@ -43,9 +45,10 @@ ENGINES: Mapping[str, Engine] = {
         runs="in this process",
         devices=(ANY,),
         architectures="every causal model that transformers loads",
-        weights=("safetensors", "bitsandbytes 8 and 4 bits"),
+        weights=("safetensors", "bitsandbytes 8 and 4 bits", "compressed-tensors"),
         adapters="every method of PEFT, beside the weights",
         at_once="batches; streams one after another",
+        scores="yes",
         takes="luthier.engine.local:TAKES",
     ),
     "openvino": Engine(
@@ -53,9 +56,10 @@ ENGINES: Mapping[str, Engine] = {
         runs="a process of ours",
         devices=("cpu",),
         architectures="full attention, rotary angles of a fixed length (Llama, Qwen2, Qwen3, Mistral, ...)",
-        weights=("openvino-f32", "openvino-bf16", "openvino-q8"),
+        weights=("openvino-f32", "openvino-bf16", "openvino-q8", "openvino-int8", "openvino-int4"),
         adapters="LoRA, in a pipeline of its own",
         at_once="16 streams, 64 rows of a batch",
+        scores="yes, without an adapter",
         takes="luthier.engine.openvino:TAKES",
         needs="pip install 'luthier[cpu]'",
     ),
@@ -67,6 +71,7 @@ ENGINES: Mapping[str, Engine] = {
         weights=("safetensors", "compressed-tensors", "GPTQ", "AWQ", "bitsandbytes 4 bits"),
         adapters="LoRA, several on one base, put and taken while it runs",
         at_once="as many as its memory allows",
+        scores="no",
         takes="luthier.engine.served:TAKES",
         needs="luthier setup vllm",
     ),
@@ -78,6 +83,7 @@ ENGINES: Mapping[str, Engine] = {
         weights=("GGUF of any kind",),
         adapters="none here: merge first",
         at_once="8 streams",
+        scores="no",
         takes="luthier.engine.served:LLAMA_TAKES",
         needs="luthier setup xllamacpp",
     ),
@@ -89,6 +95,7 @@ ENGINES: Mapping[str, Engine] = {
         weights=("whatever the server has",),
         adapters="as models of the server",
         at_once="4 requests",
+        scores="no",
         takes="luthier.engine.remote:TAKES",
     ),
 }

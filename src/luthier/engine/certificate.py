@@ -2,26 +2,20 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import yaml
 
 from luthier.artifact.example import Message
 from luthier.artifact.tokens import Tokens
-from luthier.engine.subject import Ids, Subject, timed
+from luthier.engine.probe import ANSWER_TOKENS, ROW_TOKENS, probes
+from luthier.engine.subject import Ids, Subject, Telling, timed
 from luthier.errors import GateError
 from luthier.event import Judged, Progress, Tell, Warned
-from luthier.measure.likeness import Likeness, first_divergence
+from luthier.measure.likeness import Likeness, first_divergence, log_softmax
 from luthier.model.template import Template
-
-PROBES = Path(__file__).with_name("probes.yaml")
-ANSWER_TOKENS = 24
-ROW_TOKENS = 256
-"""Longer rows are cut: the table of a row's logits has as many lines."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +27,8 @@ class Bounds:
     near_agreement: float
     """Share of places at which the likeliest token is the reference's, or within 0.1 nats of it."""
     perplexity_ratio: float
+    told: float
+    """Nats, on average, between what an engine tells of given tokens and what the reference does."""
 
     def faults(self, figures: Mapping[str, Any]) -> list[str]:
         """Say what does not hold."""
@@ -43,16 +39,19 @@ class Bounds:
             found.append(f"kl is {figures['kl']:.2g}, more than {self.kl:g} nats per token")
         if not figures["near_agreement"] >= self.near_agreement:
             found.append(f"near_agreement is {figures['near_agreement']:.3f}, less than {self.near_agreement:g}")
+        told = figures["told_difference"]
+        if told is not None and not told <= self.told:
+            found.append(f"told_difference is {told:.2g}, more than {self.told:g} nats per token")
         ratio = figures["perplexity"] / figures["reference_perplexity"]
         if not ratio <= self.perplexity_ratio:
             found.append(f"perplexity is {ratio:.3f} times the reference's, more than {self.perplexity_ratio:g}")
         return found
 
 
-EXACT = Bounds(kl=1e-4, near_agreement=1.0, perplexity_ratio=1.001)
-HALF = Bounds(kl=5e-3, near_agreement=0.99, perplexity_ratio=1.01)
-EIGHT_BITS = Bounds(kl=0.02, near_agreement=0.97, perplexity_ratio=1.03)
-FOUR_BITS = Bounds(kl=0.1, near_agreement=0.9, perplexity_ratio=1.1)
+EXACT = Bounds(kl=1e-4, near_agreement=1.0, perplexity_ratio=1.001, told=0.001)
+HALF = Bounds(kl=5e-3, near_agreement=0.99, perplexity_ratio=1.01, told=0.02)
+EIGHT_BITS = Bounds(kl=0.02, near_agreement=0.97, perplexity_ratio=1.03, told=0.1)
+FOUR_BITS = Bounds(kl=0.1, near_agreement=0.9, perplexity_ratio=1.1, told=0.5)
 
 
 @dataclass
@@ -74,13 +73,6 @@ class Reference:
         """Give the logits of one row, (T, V)."""
         found: npt.NDArray[np.float32] = np.load(self.folder / f"{index}.npy", mmap_mode="r")
         return found
-
-
-@cache
-def probes() -> dict[str, list[str]]:
-    """Read the questions and the passages."""
-    found: dict[str, list[str]] = yaml.safe_load(PROBES.read_text(encoding="utf-8"))
-    return found
 
 
 def asked(question: str) -> Message:
@@ -130,13 +122,36 @@ def certify(subject: Subject, reference: Reference, parity: Callable[[], bool], 
         **likeness.figures(),
         "greedy_agreement": share,
         "first_divergence": parting,
+        **_told(subject, reference),
         "tokens_per_second": round(speed, 1),
         "reference_tokens_per_second": round(reference.tokens_per_second, 1),
         "template_parity": parity(),
     }
 
 
-TOLD = ("max_logit_difference", "kl", "agreement", "perplexity", "reference_perplexity", "tokens_per_second")
+def _told(subject: Subject, reference: Reference) -> dict[str, float | None]:
+    """Hold what the engine itself tells of the reference's answers, token by token, against the reference."""
+    if not isinstance(subject, Telling):
+        return {"told_difference": None, "max_told_difference": None}
+    away = []
+    rows = list(zip(reference.prompts, reference.answers, strict=True))
+    for index, told in enumerate(subject.told(rows)):
+        prompt, answer = rows[index]
+        logits_TV = reference.logits(index)[len(prompt) - 1 : len(prompt) + len(answer) - 1]
+        wanted_T = log_softmax(logits_TV.astype(np.float64))[np.arange(len(answer)), answer]
+        away += np.abs(wanted_T - np.asarray(told)).tolist()
+    return {"told_difference": float(np.mean(away)), "max_told_difference": float(np.max(away))}
+
+
+TOLD = (
+    "max_logit_difference",
+    "kl",
+    "agreement",
+    "perplexity",
+    "reference_perplexity",
+    "told_difference",
+    "tokens_per_second",
+)
 
 
 def pass_or_refuse(

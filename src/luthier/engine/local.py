@@ -16,6 +16,7 @@ from luthier.engine.draw import Draw, read_defaults, settle
 from luthier.engine.ports import ALWAYS_TAKEN, Answer, Piece, Prompt, Sampling, check_takes
 from luthier.engine.score import begin, log_likelihoods, prompt_likelihoods, shared_beginning
 from luthier.engine.speaker import Speaker
+from luthier.engine.twins import find_twins
 from luthier.engine.words import Words
 from luthier.event import Chose, Progress, Tell, Warned, hush
 from luthier.model.load import load_adapted, load_causal
@@ -143,7 +144,7 @@ class LocalModel:
         for index, row in enumerate(rows):
             self._words.check(row.ids.tolist(), 0, f"row {index + 1}")
         scores = [np.zeros(0) for _ in rows]
-        twins = _twins(rows)
+        twins = find_twins(rows)
         firsts = list(twins)
         done = 0
         shared = shared_beginning(rows)
@@ -247,20 +248,6 @@ def _batches(rows: Sequence[Row]) -> Iterator[list[Row]]:
         batch.append(row)
     if batch:
         yield batch
-
-
-def _twins(rows: Sequence[Tokens]) -> dict[int, list[int]]:
-    """Give each row's index with those of later rows that differ in the last token alone, where it is all they ask."""
-    found: dict[int, list[int]] = {}
-    seen: dict[bytes, int] = {}
-    for index, row in enumerate(rows):
-        is_last = row.supervised == 1 and bool(row.mask[-1])
-        first = seen.setdefault(row.ids[:-1].tobytes(), index) if is_last else index
-        if first == index:
-            found[index] = []
-        else:
-            found[first].append(index)
-    return found
 
 
 def _after(row: Tokens, shared: int) -> Tokens:

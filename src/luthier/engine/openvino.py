@@ -8,13 +8,18 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from luthier.artifact.tokens import Tokens
 from luthier.engine.asked import Asked
 from luthier.engine.draw import Draw, settle
 from luthier.engine.openvino_schema import not_kept
 from luthier.engine.ports import ALWAYS_TAKEN, Answer, Piece, Prompt, Sampling, check_takes
 from luthier.engine.supervised import Box, Step, Supervised
+from luthier.engine.twins import find_twins
 from luthier.engine.words import Words
-from luthier.errors import DataError
+from luthier.errors import DataError, KindError
 from luthier.event import Progress, Tell, hush
 
 TAKES = ALWAYS_TAKEN | {
@@ -130,6 +135,49 @@ class OpenVinoModel:
         The prompt is checked before this returns. A stream that is cancelled ends without its last piece.
         """
         return self._pieces(self._asked(prompt, sampling, "the prompt"), sampling, self._draw_of(sampling), cancelled)
+
+    def score(self, rows: Sequence[Tokens], tell: Tell = hush) -> list[npt.NDArray[np.float64]]:
+        """Give, for each row, the natural log-probability of each of its supervised tokens, by the same graph.
+
+        Rows that differ in nothing but their last token, which alone is supervised, share a reading.
+        Raises DataError for a row that does not fit the context or holds ids outside the vocabulary, KindError where an
+        adapter is on: it is not in the graph.
+        """
+        if self._work is not None:
+            what = f"the CPU engine does not tell how likely given tokens are to {self.name} with its adapter on"
+            raise KindError(
+                what, where=self.name, mend="merge it first (luthier merge), or ask by --engine transformers"
+            )
+        for index, row in enumerate(rows):
+            self._words.check(row.ids.tolist(), 0, f"row {index + 1}")
+        scores = [np.zeros(0) for _ in rows]
+        done = 0
+        for index, twins in find_twins(rows).items():
+            row = rows[index]
+            if row.supervised:
+                values = self._values(row, [int(rows[twin].ids[-1]) for twin in twins])
+                scores[index] = values[: row.supervised]
+                for twin, value in zip(twins, values[row.supervised :], strict=True):
+                    scores[twin] = np.asarray([value])
+            done += 1 + len(twins)
+            tell(Progress("scores", done, len(rows), "rows"))
+        return scores
+
+    def _values(self, row: Tokens, others: Sequence[int]) -> npt.NDArray[np.float64]:
+        """Give the values of a row's supervised tokens, then of others that might have stood in its last place."""
+        ids = row.ids.tolist()
+        asked = [place for place in range(1, len(ids)) if row.mask[place]]
+        places = [place - 1 for place in asked] + [len(ids) - 2] * len(others)
+        box: Box = SimpleQueue()
+        targets = [*(ids[place] for place in asked), *others]
+        number = self.engine.ask({"ids": ids, "places": places, "targets": targets}, box)
+        values: list[float] = []
+        try:
+            while not (step := _opened(box.get())).finish:
+                values += step.ids
+        finally:
+            self.engine.cancel(number)
+        return np.array(values)
 
     def _pieces(self, asked: Asked, sampling: Sampling, draw: Draw, cancelled: Callable[[], bool]) -> Iterator[Piece]:
         box: Box = SimpleQueue()

@@ -1,6 +1,7 @@
 """The process in which openvino-genai runs: lines of JSON in, lines of JSON out. It loads no torch.
 
-The first line says what to open. Then `{"ask": number, "ids": [...], ...}` and `{"cancel": number}`; out come
+The first line says what to open. Then `{"ask": number, "ids": [...], ...}`, to be answered, or with `places` and
+`targets`, to be scored (the values come as the `ids` of steps), and `{"cancel": number}`; out come
 `{"ready": ...}`, `{"refused": [number, what, where, mend]}` and, after each step, `{"steps": [[number, ids, finish]]}`.
 """
 
@@ -10,6 +11,8 @@ import queue
 import sys
 import threading
 from collections.abc import Mapping
+from functools import cache, partial
+from pathlib import Path
 from typing import Any, TextIO
 
 END = {"end": True}
@@ -25,7 +28,7 @@ def main() -> None:
     orders: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(orders,), daemon=True).start()
     _say(out, {"ready": os.getpid()})
-    _work(pipeline, orders, out)
+    _work(pipeline, opening, orders, out)
 
 
 def _listen(orders: "queue.SimpleQueue[Mapping[str, Any]]") -> None:
@@ -50,12 +53,18 @@ def _open(opening: Mapping[str, Any]) -> Any:
     return openvino_genai.ContinuousBatchingPipeline(opening["open"], scheduler, "CPU", properties)
 
 
-def _work(pipeline: Any, orders: "queue.SimpleQueue[Mapping[str, Any]]", out: TextIO) -> None:
+def _work(
+    pipeline: Any, opening: Mapping[str, Any], orders: "queue.SimpleQueue[Mapping[str, Any]]", out: TextIO
+) -> None:
     live: dict[int, Any] = {}
+    graph = cache(partial(_graph, opening))
     while True:
         order = _next(orders, is_idle=not live)
         if order is END:
             return
+        if order is not None and "targets" in order:
+            _score(graph(), order, out)
+            continue
         if order is not None:
             _take(pipeline, order, live, out)
             continue
@@ -63,6 +72,20 @@ def _work(pipeline: Any, orders: "queue.SimpleQueue[Mapping[str, Any]]", out: Te
         steps = [step for number in list(live) if (step := _heard(number, live)) is not None]
         if steps:
             _say(out, {"steps": steps})
+
+
+def _graph(opening: Mapping[str, Any]) -> Any:
+    from luthier.engine.openvino_logits import Graph
+
+    return Graph(Path(opening["open"]), opening["properties"])
+
+
+def _score(graph: Any, order: Mapping[str, Any], out: TextIO) -> None:
+    """Say each piece's values as they come: who waits hears that there is progress."""
+    number = order["ask"]
+    for values in graph.score(order["ids"], order["places"], order["targets"]):
+        _say(out, {"steps": [[number, values, None]]})
+    _say(out, {"steps": [[number, [], "stop"]]})
 
 
 def _next(orders: "queue.SimpleQueue[Mapping[str, Any]]", *, is_idle: bool) -> Mapping[str, Any] | None:

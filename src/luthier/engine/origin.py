@@ -1,14 +1,14 @@
 """Where a model comes from: what it must be held against, and rows that nothing of it has learned from."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from luthier.artifact.store import Artifact, Store
 from luthier.artifact.tokens import Tokens, has_tokens, read_tokens
+from luthier.engine.probe import HELD_OUT_ROWS
 from luthier.engine.subject import TorchSubject, open_torch
 from luthier.model.machine import choose_device
-
-HELD_OUT_ROWS = 8
 
 
 @dataclass(frozen=True)
@@ -48,15 +48,23 @@ def origin_of(store: Store, artifact: Artifact) -> Origin:
 
 def held_out(store: Store, artifact: Artifact) -> list[Tokens]:
     """Give a few held-out rows of the examples a model was tuned on; none where it was not, or where they hold none."""
+    for split in ("test", "dev"):
+        rows = list(_rows(store, artifact, split)[:HELD_OUT_ROWS])
+        if any(row.supervised for row in rows):
+            return rows
+    return []
+
+
+def learned(store: Store, artifact: Artifact, count: int) -> list[list[int]]:
+    """Give the token ids of so many rows that a model was tuned on; none where it was not."""
+    return [row.ids.tolist() for row in _rows(store, artifact, "train")[:count]]
+
+
+def _rows(store: Store, artifact: Artifact, split: str) -> Sequence[Tokens]:
     inputs = artifact.card.inputs
     if artifact.kind == "model" and artifact.card.stage == "merge":
-        return held_out(store, store.find(inputs["tuned"]))
+        return _rows(store, store.find(inputs["tuned"]), split)
     if "data" not in inputs:
         return []
     folder = store.find(inputs["data"]).folder
-    for split in ("test", "dev"):
-        if has_tokens(folder, split):
-            rows = read_tokens(folder, split)[:HELD_OUT_ROWS]
-            if any(row.supervised for row in rows):
-                return rows
-    return []
+    return read_tokens(folder, split) if has_tokens(folder, split) else []

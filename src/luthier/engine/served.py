@@ -161,12 +161,12 @@ class ServedModel:
 
     def put_adapter(self, name: str, folder: Path) -> RemoteModel:
         """Put a LoRA adapter on the running server (vLLM). Gives a model that answers by it."""
-        self._admin("load_lora_adapter", {"lora_name": name, "lora_path": str(folder)})
+        self.post("/v1/load_lora_adapter", {"lora_name": name, "lora_path": str(folder)})
         return RemoteModel(self.url, name, api_key=self._start.key, asks_ids=True, at_once=self.at_once)
 
     def take_adapter(self, name: str) -> None:
         """Take an adapter from the running server; requests that it has go on to their end."""
-        self._admin("unload_lora_adapter", {"lora_name": name})
+        self.post("/v1/unload_lora_adapter", {"lora_name": name})
 
     def open(self) -> None:
         """Start the server and wait until it is ready. Raises ServeError with its last words if it ends before."""
@@ -255,17 +255,22 @@ class ServedModel:
         if self._why:
             raise self._error(self._why)
 
-    def _admin(self, path: str, body: Mapping[str, str]) -> None:
+    def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Ask the server in its own words, for what the OpenAI API has none for. Raises ServeError for a refusal."""
         headers = {"Authorization": f"Bearer {self._start.key}"}
         try:
-            response = httpx.post(f"{self.url}/v1/{path}", json=body, headers=headers, timeout=600.0)
+            response = httpx.post(f"{self.url}{path}", json=body, headers=headers, timeout=600.0)
         except httpx.HTTPError as error:
             raise self._error(str(error)) from error
         if not response.is_success:
             raise self._error(f"{path} was answered {response.status_code}: {response.text[:300]}")
+        return response.json() if response.headers.get("content-type", "").startswith("application/json") else None
 
     def _error(self, why: str) -> ServeError:
-        mend = f"ask again: it is started anew; if it stays so, mend what it says (luthier setup {self._server.tool})"
+        again = f"mend what it says (luthier setup {self._server.tool})"
+        if self._server.tool == "xllamacpp":
+            again = f"make the file anew (luthier quantize), or {again}"
+        mend = f"ask again: it is started anew; if it stays so, {again}"
         return ServeError(f"the server of {self.name!r} cannot answer: {why}", where=self.url, mend=mend)
 
 

@@ -6,7 +6,7 @@ Letters: T tokens, V vocabulary.
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,14 @@ class Subject(Protocol):
 
     def answer(self, prompts: Sequence[Ids], count: int) -> list[Ids]:
         """Answer greedily with at most so many tokens each, all prompts at once where the engine can."""
+
+
+@runtime_checkable
+class Telling(Protocol):
+    """A subject whose engine shows no logits, but tells how likely given tokens are."""
+
+    def told(self, rows: Sequence[tuple[Ids, Ids]]) -> list[list[float]]:
+        """Give the natural log-probability of each token of the answers of (prompt, answer)."""
 
 
 class TorchSubject:

@@ -2,8 +2,8 @@
 
 import contextlib
 import io
-import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,70 +13,92 @@ import numpy.typing as npt
 import torch
 from transformers import AutoModelForCausalLM, GgufConfig
 
-from luthier import sidecar
-from luthier.artifact import atomic
 from luthier.engine.draw import Draw
 from luthier.engine.local import LocalModel
+from luthier.engine.served import open_served
 from luthier.engine.subject import Ids, TorchSubject
 from luthier.errors import ModelError
 from luthier.model.load import silence
 from luthier.model.template import Template
 
-GGUF_CHILD = Path(__file__).with_name("gguf_child.py")
+TOLD = 100
+"""How many of the likeliest tokens llama.cpp is asked for at a place; of a token not among them, the last one's
+log-probability is taken, which is more than its own."""
 
 
 class GgufSubject:
-    """A GGUF file. Logits: its weights widened again, computed by transformers; answers: llama.cpp's, where the tool
-    `xllamacpp` is set up (it says so in `by`), else by transformers too."""
+    """A GGUF file. Its weights widened again, computed by transformers, give the logits that llama.cpp does not show;
+    answers, token ids and log-probabilities are those of the llama.cpp server that serves it."""
 
-    def __init__(self, path: Path, project: Path, work: Path, template: Template) -> None:
-        silence()
+    def __init__(self, path: Path, project: Path, template: Template) -> None:
+        """Open both. Raises ModelError for a file that will not load, ToolError where the server is not set up."""
+        self._path = path
+        self._whole = int(template.tokenizer("a", add_special_tokens=False)["input_ids"][0])
+        self._server = open_served("xllamacpp", project, path.parent, name=path.name)
         try:
-            with contextlib.redirect_stderr(io.StringIO()):  # one of its bars cannot be switched off
-                model = AutoModelForCausalLM.from_pretrained(
-                    path.parent,
-                    gguf_file=path.name,
-                    quantization_config=GgufConfig(dequantize=True),
-                    dtype=torch.float32,
-                )
-        except Exception as error:  # gguf, numpy and transformers each raise their own for a file that is not whole
-            raise ModelError(
-                f"the GGUF will not load: {str(error).strip().splitlines()[-1]}",
-                where=str(path),
-                mend="make it again; a model of another architecture can be made kind=openvino-q8",
-            ) from error
-        self._torch_subject = TorchSubject(LocalModel(model.eval(), template, name=path.name, draw=Draw()))
-        self._path, self._project, self._work = path, project, work
-        self._has_llama = sidecar.is_ready(project, "xllamacpp")
-        answers = "answers by llama.cpp (xllamacpp)" if self._has_llama else "not loaded in llama.cpp"
-        self.by = f"the file's weights widened, {self._torch_subject.by}; {answers}"
+            self._widened = TorchSubject(LocalModel(_widen(path), template, name=path.name, draw=Draw()))
+        except BaseException:
+            self._server.close()
+            raise
+        self.by = f"llama.cpp's server (xllamacpp); logits: the file's weights widened, {self._widened.by}"
 
     def logits(self, ids: Ids) -> npt.NDArray[np.float32]:
         """Give the logits after each token, (T, V)."""
-        return self._torch_subject.logits(ids)
+        return self._widened.logits(ids)
 
     def answer(self, prompts: Sequence[Ids], count: int) -> list[Ids]:
-        """Answer one prompt after the other."""
-        if not self._has_llama:
-            return self._torch_subject.answer(prompts, count)
-        found: list[Ids] = self.ask(prompts, count, [])["answers"]
-        return found
+        """Answer as many prompts at once as the server takes."""
+        return self._at_once(lambda prompt: list(self._complete(prompt, count)["tokens"]), prompts)
 
-    def ids(self, texts: Sequence[str]) -> list[Ids] | None:
-        """Give the ids llama.cpp makes of texts, or None where it is not here."""
-        found: list[Ids] | None = self.ask([], 1, texts)["ids"] if self._has_llama else None
-        return found
+    def told(self, rows: Sequence[tuple[Ids, Ids]]) -> list[list[float]]:
+        """Give llama.cpp's own log-probability of each token of given answers, after the prompt and those before."""
+        return self._at_once(lambda row: [self._likely(row[0], row[1], place) for place in range(len(row[1]))], rows)
+
+    def ids(self, texts: Sequence[str]) -> list[Ids]:
+        """Give the ids llama.cpp makes of texts."""
+        wish = {"add_special": False, "parse_special": True}
+        return [list(self._server.post("/tokenize", {"content": text, **wish})["tokens"]) for text in texts]
 
     @property
     def template(self) -> str:
         """The chat template inside."""
-        field = gguf.GGUFReader(self._path).fields["tokenizer.chat_template"]
-        return str(field.contents())
+        return str(gguf.GGUFReader(self._path).fields["tokenizer.chat_template"].contents())
 
-    def ask(self, prompts: Sequence[Ids], count: int, texts: Sequence[str]) -> dict[str, Any]:
-        """Ask llama.cpp in a process of its own: a file that is not whole may end it."""
-        asked, told = self._work / "asked.json", self._work / "told.json"
-        atomic.write_json(asked, {"prompts": list(prompts), "count": count, "texts": list(texts)})
-        sidecar.call(self._project, "xllamacpp", [str(GGUF_CHILD), str(self._path.absolute()), str(asked), str(told)])
-        found: dict[str, Any] = json.loads(told.read_text(encoding="utf-8"))
-        return found
+    def close(self) -> None:
+        """Stop the server."""
+        self._server.close()
+
+    def _likely(self, prompt: Ids, answer: Ids, place: int) -> float:
+        # it tells nothing where the token it says is a part of a character: so let it say one that is none, by a bias,
+        # which the log-probabilities do not hold
+        wish = {"n_probs": TOLD, "logit_bias": [[self._whole, 1000.0]]}
+        found = self._complete([*prompt, *answer[:place]], 1, **wish)["completion_probabilities"][0]
+        top = {int(one["id"]): float(one["logprob"]) for one in found["top_logprobs"]}
+        return top.get(answer[place], min(top.values()))
+
+    def _complete(self, prompt: Ids, count: int, **more: Any) -> Any:
+        wish = {"n_predict": count, "temperature": 0, "return_tokens": True, **more}
+        return self._server.post("/completion", {"prompt": prompt, **wish})
+
+    def _at_once(self, ask: Any, asked: Sequence[Any]) -> list[Any]:
+        with ThreadPoolExecutor(self._server.at_once) as pool:
+            return list(pool.map(ask, asked))
+
+
+def _widen(path: Path) -> Any:
+    silence()
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):  # one of its bars cannot be switched off
+            model = AutoModelForCausalLM.from_pretrained(
+                path.parent,
+                gguf_file=path.name,
+                quantization_config=GgufConfig(dequantize=True),
+                dtype=torch.float32,
+            )
+    except Exception as error:  # gguf, numpy and transformers each raise their own for a file that is not whole
+        raise ModelError(
+            f"the GGUF will not load: {str(error).strip().splitlines()[-1]}",
+            where=str(path),
+            mend="make it again; a model of another architecture can be made kind=openvino-q8",
+        ) from error
+    return model.eval()

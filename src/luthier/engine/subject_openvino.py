@@ -10,6 +10,7 @@ import numpy.typing as npt
 import openvino
 import openvino_genai
 
+from luthier.engine.openvino_logits import Graph
 from luthier.engine.subject import Ids
 
 
@@ -19,7 +20,7 @@ class OpenvinoSubject:
     def __init__(self, folder: Path, stop_ids: frozenset[int]) -> None:
         self._folder, self._stop_ids = folder, set(stop_ids)
         self._properties = json.loads((folder / "engine.json").read_text(encoding="utf-8"))["properties"]
-        self._request: Any = None
+        self._graph: Graph | None = None
         self._pipeline: Any = None
         wished = self._properties["INFERENCE_PRECISION_HINT"]
         able = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
@@ -27,19 +28,8 @@ class OpenvinoSubject:
 
     def logits(self, ids: Ids) -> npt.NDArray[np.float32]:
         """Give the logits after each token, (T, V)."""
-        if self._request is None:
-            compiled = openvino.Core().compile_model(self._folder / "openvino_model.xml", "CPU", self._properties)
-            self._request = compiled.create_infer_request()
-        self._request.reset_state()
-        found = self._request.infer(
-            {
-                "input_ids": np.array([ids], np.int64),
-                "attention_mask": np.ones((1, len(ids)), np.int64),
-                "position_ids": np.arange(len(ids), dtype=np.int64)[None],
-                "beam_idx": np.zeros(1, np.int32),
-            }
-        )
-        return np.array(found["logits"][0], np.float32)
+        self._graph = self._graph or Graph(self._folder, self._properties)
+        return np.concatenate(list(self._graph.logits(ids)))
 
     def answer(self, prompts: Sequence[Ids], count: int) -> list[Ids]:
         """Answer with one request for each prompt, all at once."""

@@ -17,6 +17,7 @@ def main() -> None:
     parameters.port = int(port)
     parameters.api_keys = [key]
     parameters.n_parallel = 8
+    parameters.kv_unified = True  # else each of them has an eighth of the context
     parameters.use_jinja = True
     server = xllamacpp.Server(parameters)
     stopped = threading.Event()

@@ -20,7 +20,7 @@ from luthier.model.load import load_causal
 from luthier.model.machine import choose_device
 from luthier.model.template import Template, open_template
 
-ANY = Bounds(kl=float("inf"), near_agreement=0.0, perplexity_ratio=float("inf"))
+ANY = Bounds(kl=float("inf"), near_agreement=0.0, perplexity_ratio=float("inf"), told=float("inf"))
 """What several made one need hold: it is like none of them, so only its form is certified."""
 
 

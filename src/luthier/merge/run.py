@@ -11,7 +11,7 @@ from luthier.errors import KindError, SpecError
 from luthier.event import Tell
 from luthier.merge.spec import MergeSpec
 
-VERSION = 1
+VERSION = 2
 HANDED_ON = ("architecture", "end_of_turn", "licence", "parameters", "vocabulary")
 """Figures of the base's card that hold for what is made from it."""
 
@@ -20,7 +20,8 @@ def merge(spec: MergeSpec, tuned: Artifact, store: Store, tell: Tell) -> Artifac
     """Make a `model` of an adapter and its base, of several adapters of one base, or of several models.
 
     What is made of one adapter is held against that adapter on its base; the certificate stands in the card.
-    Raises KindError for things that cannot be merged with each other, ModelError for an adapter that cannot become
+    Raises KindError for things that cannot be merged with each other, RoomError where memory or disk is too small,
+    StoreError for a part altered on disk, ModelError for an adapter that cannot become
     part of weights, GateError where the certificate does not pass.
     """
     parts = [tuned, *(store.find(name) for name in spec.more)]
@@ -31,6 +32,11 @@ def merge(spec: MergeSpec, tuned: Artifact, store: Store, tell: Tell) -> Artifac
     order = Order("model", "merge", VERSION, spec.model_dump(mode="json"), inputs)
 
     def build(out: Path, work: Path) -> Mapping[str, Any]:
+        from luthier.merge.room import check_room
+
+        check_room(spec, (base or tuned).folder, tuned, store.root, "the merge")
+        for part in [*([base] if base else []), *parts]:
+            store.verify(part)  # else what was altered would be its own reference
         from luthier.merge.build import build as make  # torch and peft
 
         found = make(spec, base, parts, store, out, work, tell)

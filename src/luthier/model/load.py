@@ -8,7 +8,7 @@ from typing import Any
 
 from luthier.errors import LuthierError, ModelError, ToolError
 from luthier.model.machine import DEVICES
-from luthier.model.quantized import keep_layout, quantization
+from luthier.model.quantized import bars_hidden, keep_layout, quantization
 from luthier.model.template import read_config
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -112,17 +112,18 @@ def _read(
     if "attention" in more:
         more["attn_implementation"] = more.pop("attention")
     try:
-        model, found = getattr(transformers, auto).from_pretrained(
-            folder,
-            dtype=getattr(torch, dtype),
-            local_files_only=True,
-            use_safetensors=True,
-            trust_remote_code=trust_remote_code,
-            ignore_mismatched_sizes=True,  # told by the caller, with the names and both shapes
-            output_loading_info=True,
-            **placed,
-            **more,
-        )
+        with bars_hidden(folder):
+            model, found = getattr(transformers, auto).from_pretrained(
+                folder,
+                dtype=getattr(torch, dtype),
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=trust_remote_code,
+                ignore_mismatched_sizes=True,  # told by the caller, with the names and both shapes
+                output_loading_info=True,
+                **placed,
+                **more,
+            )
     except Exception as error:  # transformers, its configs and safetensors each raise their own
         raise _explain(folder, error) from error
     keep_layout(model)

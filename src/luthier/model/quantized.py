@@ -1,6 +1,8 @@
 """Weights in 4 or 8 bits: made so while a model is read, or come so; adapters are trained on them as they are."""
 
+import io
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, redirect_stderr
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -85,7 +87,7 @@ def _check_able(method: str, device: str, folder: Path) -> None:
         raise ToolError(
             f"weights quantised by {method} need the package {package}, which is not installed",
             where=str(folder),
-            mend="pip install 'luthier[quantize]'" if method == "bitsandbytes" else f"pip install {package}",
+            mend=f"pip install {package}" if method in ("gptq", "awq") else "pip install 'luthier[quantize]'",
         )
     able = DEVICES.get(method)
     if able is not None and device.partition(":")[0] not in able:
@@ -94,6 +96,12 @@ def _check_able(method: str, device: str, folder: Path) -> None:
             where=str(folder),
             mend="take the model in full precision and set quantize=nf4",
         )
+
+
+def bars_hidden(folder: Path) -> AbstractContextManager[Any]:
+    """Hide the bars that compressed-tensors draws while its weights are read, which cannot be switched off."""
+    own = read_config(folder).get("quantization_config") or {}
+    return redirect_stderr(io.StringIO()) if own.get("quant_method") == "compressed-tensors" else nullcontext()
 
 
 def keep_layout(model: Any) -> None:

@@ -131,8 +131,13 @@ def open_words(backend: Any, encode: Encode) -> WordIds | None:
     added = backend.get_added_tokens_decoder()
     if any(token.lstrip or token.rstrip or token.single_word or not token.content for token in added.values()):
         return None
-    way = WAYS.get(_steps(json.loads(backend.pre_tokenizer.__getstate__())))
+    way = WAYS.get(steps_of(backend))
     return None if way is None else WordIds(way, {token.content: number for number, token in added.items()}, encode)
+
+
+def steps_of(backend: Any) -> tuple[str, ...]:
+    """Say the steps by which a tokenizer of the `tokenizers` library cuts a text into words: a key of WAYS if known."""
+    return () if backend.pre_tokenizer is None else _steps(json.loads(backend.pre_tokenizer.__getstate__()))
 
 
 def _steps(splitter: dict[str, Any]) -> tuple[str, ...]:

@@ -10,6 +10,8 @@ from luthier.artifact.store import Artifact, Store
 from luthier.engine import certificate
 from luthier.engine.certificate import Bounds, Reference, pass_or_refuse, record
 from luthier.engine.origin import held_out, origin_of
+from luthier.engine.ports import Closing
+from luthier.engine.probe import probes
 from luthier.engine.subject import Subject, open_torch
 from luthier.event import Tell
 from luthier.model.machine import choose_device, choose_dtype
@@ -33,7 +35,11 @@ def certify(
     template = open_template(source.folder)
     reference = _reference(model, template, store, work, tell)
     subject, parity = OPENED[row.engine](out, template, source, work)
-    figures = certificate.certify(subject, reference, parity, tell)
+    try:
+        figures = certificate.certify(subject, reference, parity, tell)
+    finally:
+        if isinstance(subject, Closing):
+            subject.close()
     figures |= {"bytes": size_bytes(out), "reference_bytes": size_bytes(source.folder)}
     mend = f"make kind={row.better}" if row.better else "serve the model itself"
     return pass_or_refuse(
@@ -71,7 +77,7 @@ def _same_ids(out: Path, template: Template) -> bool:
 
 def _texts(template: Template) -> list[str]:
     """Give the probes as they stand, and as prompts in the template's form."""
-    texts = [*certificate.probes()["questions"], *certificate.probes()["passages"]]
+    texts = [*probes()["questions"], *probes()["passages"]]
     return [*texts, *(template.tokenizer.decode(template.prompt([certificate.asked(text)])) for text in texts)]
 
 
@@ -85,13 +91,12 @@ def _torch(out: Path, template: Template, source: Source, work: Path) -> tuple[S
 def _gguf(out: Path, template: Template, source: Source, work: Path) -> tuple[Subject, Callable[[], bool]]:
     from luthier.engine.subject_gguf import GgufSubject
 
-    subject = GgufSubject(out / "model.gguf", source.project, work, template)
+    subject = GgufSubject(out / "model.gguf", source.project, template)
 
     def parity() -> bool:
         texts = _texts(template)
-        found = subject.ids(texts)
         wanted = [template.tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
-        return subject.template == template.tokenizer.chat_template and found in (None, wanted)
+        return subject.template == template.tokenizer.chat_template and subject.ids(texts) == wanted
 
     return subject, parity
 

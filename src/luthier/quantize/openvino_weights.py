@@ -1,17 +1,59 @@
 """Weights of an OpenVINO graph in fewer bits, turned back to float32 by the graph itself or by its kernels."""
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from luthier import sidecar
+
+CHILD = Path(__file__).with_name("nncf_child.py")
 GROUP = 32
 """Weights that share a scale along the inputs of a layer, as in GGUF's Q8_0."""
 SMALLEST = 1024
 """Smaller tensors (norms, biases) stay as they are."""
 
 Floats = npt.NDArray[np.float32]
+Write = Callable[[Any, Path, Path, Path], Mapping[str, Any]]
+"""`write(graph, path, work, project)` gives figures."""
+
+
+def as_is(graph: Any, path: Path, work: Path, project: Path) -> Mapping[str, Any]:
+    """Write a graph with the weights it has."""
+    import openvino
+
+    openvino.save_model(graph, path, compress_to_fp16=False)
+    return {}
+
+
+def in_graph(form: Callable[[Floats], Any]) -> Write:
+    """Give what writes a graph with every matrix in a narrower form."""
+
+    def write(graph: Any, path: Path, work: Path, project: Path) -> Mapping[str, Any]:
+        count = narrow(graph, form)
+        as_is(graph, path, work, project)
+        return {"narrowed_matrices": count}
+
+    return write
+
+
+def by_nncf(mode: str, **options: Any) -> Write:
+    """Give what writes a graph with weights as nncf makes them, in an environment of its own."""
+
+    def write(graph: Any, path: Path, work: Path, project: Path) -> Mapping[str, Any]:
+        wide = work / "wide.xml"
+        as_is(graph, wide, work, project)
+        sidecar.call(
+            project, "nncf", [str(CHILD), str(wide.absolute()), str(path.absolute()), mode, json.dumps(options)]
+        )
+        for part in (wide, wide.with_suffix(".bin")):
+            part.unlink()
+        return {"nncf": {"mode": mode, **options}}
+
+    return write
 
 
 def as_bfloat16(weight_OI: Floats) -> Any:

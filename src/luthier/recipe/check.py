@@ -4,10 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from luthier.artifact.card import NAME
 from luthier.artifact.store import Artifact, Store
 from luthier.errors import SpecError
 from luthier.event import hush
 from luthier.fetch.plan import expected_bytes
+from luthier.merge import room
 from luthier.model import machine
 from luthier.model.machine import check_disk, check_memory
 from luthier.recipe.call import call_stage, wire
@@ -81,8 +83,8 @@ def _tune_room(planned: Planned, store: Store) -> None:
     choices, data = planned.artifact.order.choices, planned.inputs["data"]
     is_cpu = choices["device"] == "cpu"
     # how fast it is does not bear on room; how much memory a GPU has is not known without loading torch
-    room = machine.free_memory_bytes() if is_cpu else None
-    place = Place("cpu" if is_cpu else "cuda", "this machine", room, speed=1.0)
+    free = machine.free_memory_bytes() if is_cpu else None
+    place = Place("cpu" if is_cpu else "cuda", "this machine", free, speed=1.0)
     known = data if data is not None and data.exists else None
     asked = Asked(spec, model.folder, place, known, str(choices["dtype"]), store.root)
     plan = asked.plan()
@@ -91,4 +93,14 @@ def _tune_room(planned: Planned, store: Store) -> None:
     check_disk(store.root, sum(plan.disk.values()), f"the step {planned.step.name!r}")
 
 
-ROOM: dict[str, Callable[[Planned, Store], None]] = {"fetch": _fetch_room, "tune": _tune_room}
+def _merge_room(planned: Planned, store: Store) -> None:
+    tuned = planned.inputs["tuned"]
+    if tuned is None:
+        return
+    folder = store.artifacts / (tuned.id if tuned.kind == "model" else tuned.order.inputs["model"])
+    if (folder / NAME).exists():  # else not fetched yet: checked again before the merge
+        spec: Any = planned.step.spec
+        room.check_room(spec, folder, tuned, store.root, f"the step {planned.step.name!r}")
+
+
+ROOM: dict[str, Callable[[Planned, Store], None]] = {"fetch": _fetch_room, "tune": _tune_room, "merge": _merge_room}
