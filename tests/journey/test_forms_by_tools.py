@@ -1,4 +1,4 @@
-"""Forms that tools in environments of their own make, by the command: llama.cpp, nncf and llmcompressor, no stand-ins."""
+"""Forms that tools in environments of their own make, by the command: llama.cpp, nncf, llmcompressor, no stand-ins."""
 
 import json
 import re
