@@ -52,16 +52,25 @@ def _serve(
     dtype: str,
     engine: str,
     workers: int,
+    cluster: str | None,
 ) -> None:
     """Serve the released model (or others) over the OpenAI API until Ctrl-C."""
     from luthier.cli.serving import Serving
     from luthier.serve.run import serve
-    from luthier.serve.spec import ServeSpec
+    from luthier.serve.spec import ClusterSpec, ServeSpec
 
     spec = make(ServeSpec, settings, file)
     store = Store(project)
-    serving = Serving(str(Path(project).absolute()), names, embedders, dtype, engine, workers)
+    serving = Serving(str(Path.cwd()), str(Path(project).absolute()), names, embedders, dtype, engine, workers)
+    if cluster is None and spec.cluster != ClusterSpec():
+        raise SpecError("settings of a cluster, and no cluster", where="key cluster", mend="add --cluster ray")
     with telling(store, "serve") as tell:
+        if cluster:
+            from luthier.serve.cluster import serve_on_cluster
+
+            serving.check()
+            serve_on_cluster(spec, serving.open_there, serving.keys, tell)
+            return
         models, given = serving.open(tell)
         try:
             serve(spec, models, tell, given)
@@ -163,6 +172,11 @@ serve_command = ServeCommand(
             default=0,
             show_default=True,
             help="Processes for each model beside the server; one that dies or hangs is replaced. 0: in the server.",
+        ),
+        click.Option(
+            ["--cluster"],
+            type=click.Choice(("ray",)),
+            help="Run as many whole servers as `cluster.replicas` says, on the machines of a Ray cluster.",
         ),
     ],
 )

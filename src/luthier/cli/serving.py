@@ -1,5 +1,6 @@
 """What `luthier serve` opens: here, in processes beside the server, or on another machine of a cluster."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -7,6 +8,7 @@ from pathlib import Path
 
 from luthier.artifact.released import CHANNELS, current
 from luthier.artifact.store import Store
+from luthier.cli.terminal import Terminal
 from luthier.engine.ports import ChatModel, Embedder
 from luthier.event import Tell
 from luthier.recipe.openers import name_or_release, open_named
@@ -17,6 +19,8 @@ from luthier.serve.given import Given
 class Serving:
     """What is served, in plain values: it may be sent to another machine that reads the same project."""
 
+    folder: str
+    """Where paths begin."""
     project: str
     names: tuple[str, ...]
     """Ids and folders; none: the release that is current, which is followed."""
@@ -39,10 +43,24 @@ class Serving:
         )
         return [open_model(name) for name in self.names or (None,)], given
 
+    def open_there(self) -> tuple[Sequence[ChatModel], Given, Tell]:
+        """Open the models on a machine of a cluster; what is told goes to its log."""
+        os.chdir(self.folder)
+        tell = Terminal()
+        return (*self.open(tell), tell)
+
     @property
     def keys(self) -> Path:
         """The project's file of keys."""
         return Path(self.project) / "keys.json"
+
+    def check(self) -> None:
+        """Raise LuthierError for a name that is neither an artifact nor a folder, before anything is started."""
+        store = Store(self.project)
+        for name in self.names or (None,):
+            found = name_or_release(store, name)
+            if not Path(found).is_dir() and ":" not in found:
+                store.find(found)
 
     def _opener(self, store: Store, tell: Tell) -> Callable[[str | None], ChatModel]:
         def open_here(name: str | None) -> ChatModel:

@@ -109,6 +109,43 @@ class TrialSpec(Spec):
     """Where the pairs of answers are written; none: nothing is written."""
 
 
+class ClusterSpec(Spec):
+    """How many whole servers a Ray cluster runs, and where (`luthier serve --cluster ray`)."""
+
+    address: str | None = None
+    """The cluster, as host:port of its head or `auto` for the one this machine is part of; none: one of its own."""
+
+    replicas: Annotated[int, Field(ge=1)] = 1
+    """Servers, each with models of its own; with most_replicas the fewest."""
+
+    most_replicas: Annotated[int, Field(ge=1)] | None = None
+    """The most servers there may be under load; none: always as many."""
+
+    open_requests: Annotated[float, Field(gt=0)] = 8.0
+    """Requests a server has open on average, above which another is started and below which one is ended."""
+
+    up_seconds: Annotated[float, Field(ge=0)] = 10.0
+    """How long there must be too many requests before another server is started."""
+
+    down_seconds: Annotated[float, Field(ge=0)] = 300.0
+    """How long there must be too few before one is ended."""
+
+    cpus: Annotated[float, Field(ge=0)] = 1.0
+    """Cores a server is given; it is placed where they are free."""
+
+    gpus: Annotated[float, Field(ge=0)] = 0.0
+    """Accelerators a server is given."""
+
+    resources: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
+    """Other things a machine must have, by the names the cluster gave them, and how much of each a server takes."""
+
+    replicas_per_node: Annotated[int, Field(ge=1)] | None = None
+    """The most servers on one machine; none: no bound."""
+
+    health_seconds: Seconds = 10.0
+    """How often each server is asked whether its engines make tokens; one that does not is replaced."""
+
+
 class ServeSpec(Spec):
     """Where the server listens, and what it lets in."""
 
@@ -174,3 +211,6 @@ class ServeSpec(Spec):
 
     trials: tuple[TrialSpec, ...] = ()
     """Models that are tried beside those that are served."""
+
+    cluster: ClusterSpec = ClusterSpec()
+    """How many servers a cluster runs, and where (`--cluster ray`)."""
