@@ -14,11 +14,12 @@ from luthier.model.adapt import trainable
 from luthier.model.load import load_causal
 from luthier.model.methods import METHODS, Wishes, put_on
 from luthier.model.plan import read_shapes
+from luthier.spec import make
 from luthier.tune.calibration import NAME, learn_from, read_calibration
 from luthier.tune.plan import make_plan, shapes_for
 from luthier.tune.plan_load import load_of
 from luthier.tune.plan_place import Place
-from luthier.tune.plan_terms import weight_bytes
+from luthier.tune.plan_terms import PROCESS_BYTES, weight_bytes
 from luthier.tune.plan_trained import trained_parameters
 from luthier.tune.run import tune
 from luthier.tune.spec import AdapterSpec, CheckpointSpec, LearnSpec, TuneSpec
@@ -125,6 +126,15 @@ def test_adamw_keeps_two_float32_numbers_for_each_trained_one(llama_2_7b: Path) 
     assert terms["optimizer"] == 2 * terms["gradients"] == 2 * terms["adapter"] == 8 * 39_976_960
 
 
+def test_weights_that_were_read_wide_or_taken_apart_stay_in_the_heap(tiny_model: Artifact) -> None:
+    def left(*settings: str) -> int:
+        return make_plan(make(TuneSpec, settings), tiny_model.folder, CPU, None, "float32").memory.terms["left"]
+
+    # each layer: 64 x 64 twice, 32 x 64 twice, 160 x 64 three times
+    layers = 2 * (2 * 64 * 64 + 2 * 32 * 64 + 3 * 160 * 64)
+    assert [left(), left("adapter.kind=pissa"), left("quantize=nf4")] == [0, 4 * layers, 4 * 207_680]
+
+
 def test_the_largest_step_is_the_one_the_loop_takes(tiny_data: Artifact) -> None:
     spec = TuneSpec(learn=LearnSpec(rows_per_step=4, epochs=2), seed=3)
     load = load_of(spec, tiny_data)
@@ -153,6 +163,8 @@ def test_planned_and_measured_stand_side_by_side_on_the_card(ran: tuple[Artifact
     assert {"peak_bytes", "step_seconds", "artifact_bytes", "checkpoints_bytes"} <= planned.keys() & measured.keys()
     assert measured["peak_bytes"] > 0
     assert planned["terms"]["adapter"] == 4 * figures["trained_parameters"]
+    assert planned["terms"]["process"] not in PROCESS_BYTES.values()  # it is measured, once all is loaded
+    assert 0.2e9 < planned["terms"]["process"] <= measured["peak_bytes"]
     assert 0 < measured["checkpoints_bytes"] <= planned["checkpoints_bytes"] * 1.2 + 100_000
     assert measured["artifact_bytes"] == pytest.approx(planned["artifact_bytes"], abs=60_000)
 

@@ -13,6 +13,7 @@ import torch
 from luthier.artifact.store import Artifact
 from luthier.errors import LuthierError
 from luthier.event import Event, Step, Tell, Warned
+from luthier.learn.clock import memory_bytes
 from luthier.tune.calibration import learn_from, scale_key, speed_key
 from luthier.tune.plan import Plan, make_plan
 from luthier.tune.plan_place import Place
@@ -45,6 +46,9 @@ class Measured:
         self._plan: Plan | None = None
         try:
             self._plan = make_plan(spec, model.folder, place, data, dtype, self._root)
+            if kind == "cpu":  # all it loads is there by now
+                held = memory_bytes() or None
+                self._plan = make_plan(spec, model.folder, place, data, dtype, self._root, process_bytes=held)
         except LuthierError as error:  # a model that can be trained and not planned is trained
             tell(Warned(f"this run cannot be planned: {error.what}", error.mend))
         self._marks: list[float] = []

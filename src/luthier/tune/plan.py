@@ -66,9 +66,10 @@ def make_plan(
     dtype: str,
     root: Path | None = None,
     load: Load | None = None,
+    process_bytes: int | None = None,
 ) -> Plan:
     """Plan a run on a model folder. `root` is the project whose earlier runs are learned from; `load` replaces what
-    the data say.
+    the data say; `process_bytes` is what the process holds before a model is in it, where that was measured.
 
     Raises SpecError for a target that names no layer, ModelError for a folder that is no model.
     """
@@ -78,7 +79,8 @@ def make_plan(
     shapes = shapes_for(spec, folder)
     load = load or load_of(spec, data, place.devices)
     trained = trained_parameters(spec.adapter, shapes, load.outputs)
-    process = known.process_bytes.get(f"{place.device}/{method_group(spec)}")
+    taught = known.process_bytes.get(f"{place.device}/{method_group(spec)}")
+    process = process_bytes or taught
     room = weights_room(spec, place)
     found = memory(spec, folder, shapes, load, dtype, place.device, int(process) if process else None, room)
     shared = spread(spec, found, shapes, place)
@@ -90,7 +92,7 @@ def make_plan(
     speed = speed_of(place, dtype, packed, known)
     chose = [Chose(name, "rehearsed" if "rehearsed" in why else "reckoned", why) for name, why in found.why.items()]
     chose.append(Chose("speed", f"{speed.per_second / 1e9:,.0f} GFLOP/s", speed.why))
-    if process or key in known.scale:
+    if taught or key in known.scale:
         chose.append(Chose("memory", "as measured", f"{known.runs} runs here corrected the plan"))
     return Plan(
         spec=spec,

@@ -7,6 +7,7 @@ from math import prod
 from pathlib import Path
 
 from luthier.errors import ModelError
+from luthier.model.machine import choose_dtype
 from luthier.model.plan import DTYPE_BYTES, HEAD_CHUNK_BYTES
 from luthier.model.quantized import KINDS
 from luthier.model.shapes import Shapes
@@ -24,9 +25,15 @@ CONTEXT_BYTES = 600_000_000
 """What a GPU's driver and libraries take of its memory before the first tensor."""
 ACCELERATOR_HEAD_BYTES = 2**29
 """Float32 logits the head makes at once on an accelerator."""
-LEAN_GAPS_SHARE, GAPS_SHARE = 0.15, 0.3
+LEAN_GAPS_SHARE, GAPS_SHARE, DORA_GAPS_SHARE = 0.15, 0.3, 0.6
 """Part of the activations that passes of uneven length leave unused between them in glibc's heap: with lean LoRA layers
-or none, and with PEFT's own, whose casts come and go (fitted on the grid of bench/tune_plan.py, SmolLM2-135M)."""
+or none, with PEFT's own, whose casts come and go, and with DoRA's, whose whole weights do (fitted on the grids of
+bench/tune_plan.py and bench/tune_methods.py, SmolLM2-135M)."""
+MAPPED_SHARE = 0.6
+"""Part of the weight files that is mapped at most beside the weights made of them (bench/tune_methods.py: prompts)."""
+KERNELS_WITHOUT_BF16 = 0.3
+"""Part of the kernels on a processor without bfloat16 instructions, where most products are MKL's, which keeps none
+(bench/tune_methods.py, AMD EPYC with AVX2)."""
 KERNEL_SHARES = {"one by one": 0.3, "ia3": 0.5}
 """Part of the kernels where a pass has fewer products: fused attention, no thin matrices (fitted on the same grid)."""
 KERNEL_BYTES, KERNEL_WIDTH, KERNEL_PASSES = 33_000_000, 576, 11
@@ -117,6 +124,7 @@ def memory(
     working = {"gradients": 4 * trained, "activations": activations, "head": head}
     if device == "cpu":
         still["kernels"] = kernel_bytes(spec, shapes, load, passed)
+        still["left"] = left_bytes(spec, shapes, width)
         if is_own:  # glibc's heap does not give a gradient the room of what it was made of
             working["activations"] = max(activations, passed.kept_bytes)
         working["gaps"] = int(gaps_share(spec) * working["activations"])
@@ -127,9 +135,10 @@ def memory(
     if passed.dev_bytes > sum(working.values()):
         working = {"gradients": 0, "activations": passed.dev_bytes, "head": head}
     largest = max(prod(shape) for shape in shapes.tensors.values()) if is_own else 0
+    mapped = int(MAPPED_SHARE * shapes.stored_bytes)
     return Memory(
         {**still, **working},
-        loading_bytes=process + weights + (shapes.stored_bytes if device == "cpu" and room_bytes is None else 0),
+        loading_bytes=process + weights + (mapped if device == "cpu" and room_bytes is None else 0),
         stepping_bytes=sum(still.values()) + 4 * trained + 8 * largest,
         kept_bytes=passed.kept_bytes,
         why={"activations": passed.why},
@@ -138,6 +147,8 @@ def memory(
 
 def gaps_share(spec: TuneSpec) -> float:
     """Give the part of the activations that lies unused between them."""
+    if spec.adapter.kind == "dora":
+        return DORA_GAPS_SHARE
     is_lean = spec.adapter.kind in LEAN and spec.quantize == "none" and not spec.adapter.dropout
     return LEAN_GAPS_SHARE if is_lean else GAPS_SHARE
 
@@ -146,7 +157,19 @@ def kernel_bytes(spec: TuneSpec, shapes: Shapes, load: Load, passed: Passed) -> 
     """Give what oneDNN's kernels take: each pass of another length makes its own, until their cache is full."""
     passes = (load.steps or KERNEL_PASSES) * (1 if passed.packed else len(load.largest))
     share = KERNEL_SHARES.get(spec.adapter.kind if passed.packed else "one by one", 1.0)
+    if choose_dtype("cpu").value == "float32":
+        share *= KERNELS_WITHOUT_BF16
     return int(KERNEL_BYTES * share * min(1.0, shapes.hidden / KERNEL_WIDTH) * min(passes, KERNEL_PASSES))
+
+
+def left_bytes(spec: TuneSpec, shapes: Shapes, width: int) -> int:
+    """Give what a processor's heap keeps of weights that are gone: those that were read wide and made narrow, and those
+    that PiSSA took its directions out of (bench/tune_methods.py)."""
+    if spec.quantize != "none":
+        return shapes.parameters * width
+    return (
+        sum(layer.size for layer in chosen_layers(spec.adapter, shapes)) * width if spec.adapter.kind == "pissa" else 0
+    )
 
 
 def weight_bytes(spec: TuneSpec, shapes: Shapes, width: int) -> int:
