@@ -32,7 +32,7 @@ NARROW = ("lora", "dora")
 ROWS_PER_STEP = 4
 HEADS = (
     *("method", "trained parameters", "first loss", "last loss", "dev loss", "s a step"),
-    *("peak GB", "as planned", "MB on disk"),
+    *("peak GB", "MB on disk"),
 )
 
 
@@ -121,8 +121,7 @@ def row_of(line: dict[str, Any]) -> str:
     dev = f"{line['dev_loss']:.3f}" if line["dev_loss"] is not None else ""
     return (
         f"| `{line['method']}` | {line['trained']:,} | {line['first_loss']:.3f} | {line['last_loss']:.3f} | {dev} | "
-        f"{line['seconds_a_step']:.2f} | {line['peak_gigabytes']:.2f} | "
-        f"{line['planned_gigabytes']:.2f} | {line['megabytes']:.1f} |"
+        f"{line['seconds_a_step']:.2f} | {line['peak_gigabytes']:.2f} | {line['megabytes']:.1f} |"
     )
 
 
