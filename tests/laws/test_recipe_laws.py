@@ -113,7 +113,7 @@ def test_the_release_leads_down_to_the_raw_rows(rows_file: Path, straight: tuple
     assert made["prepare"].card.inputs["source[0]"] in done.stdout
 
 
-KILLS = 5
+KILLS = 10
 
 
 @pytest.mark.slow
