@@ -172,10 +172,11 @@ def _draft(
 
 def _units(blocks: Sequence[tuple[Block, int]], sizes: Sizes, count: CountTokens) -> list[Unit]:
     """Give blocks whole where they fit, else their sentences, rows or items, else clauses."""
-    lengths = count([block.text for block, _ in blocks]) if blocks else []
+    whole = [block.text for block, _ in blocks if block.kind != "text"]
+    lengths = iter(count(whole) if whole else [])
     units: list[Unit] = []
-    for (block, begin), tokens in zip(blocks, lengths, strict=True):
-        if tokens <= sizes.tokens and block.kind != "text":
+    for block, begin in blocks:
+        if block.kind != "text" and (tokens := next(lengths)) <= sizes.tokens:
             units.append(Unit((begin, begin + len(block.text)), tokens, block.page))
             continue
         spans = SPLIT.get(block.kind, _sentence_spans)(block.text)
