@@ -186,3 +186,60 @@ def test_the_sets_own_system_prompt_stands_in_where_the_row_has_none() -> None:
         example = form.read(Row("a.json:1", {"prompt": "q", "completion": "a", **row}))
         assert isinstance(example, Example)
         assert example.messages[0] == Message("system", wanted)
+
+
+@pytest.mark.parametrize(
+    ("data", "columns", "what"),
+    [
+        ({"text": "a", "category": "b"}, {"label": "categry"}, "there is no column 'categry'"),
+        ({"instruction": "a", "output": "b"}, {"chosen": "typo"}, "there is no column 'typo'"),
+        ({"instruction": "a", "output": "b", "topic": "c"}, {"label": "topic"}, "rows of the form alpaca have no use"),
+    ],
+)
+def test_a_column_that_no_form_reads_is_refused(data: dict[str, Any], columns: dict[str, str], what: str) -> None:
+    with pytest.raises(DataError, match=what) as caught:
+        form_of(data, columns=ColumnsSpec(**columns))
+    assert caught.value.where == "a.json:1"
+    assert "category" in caught.value.mend or "columns." in caught.value.mend or "instruction" in caught.value.mend
+
+
+@pytest.mark.parametrize("label", [0, 1, "0", "1", None])
+def test_a_label_beside_a_chat_that_may_be_a_truth_must_be_explained(label: Any) -> None:
+    row = {"prompt": "a", "completion": "b", "label": label}
+    with pytest.raises(DataError, match="it may say that an answer is not wanted") as caught:
+        form_of(row)
+    assert caught.value.mend.startswith("set form=kto")
+    assert form_of(row, form="completion").name == "completion"
+    assert form_of(row, form="kto").name == "kto"
+
+
+def test_a_column_called_kto_tag_is_one_whatever_it_holds() -> None:
+    assert form_of({"messages": [], "kto_tag": 0}).name == "kto"
+
+
+TOOL = {"type": "function", "function": {"name": "weather", "description": "", "parameters": {}}}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"prompt": [{"role": "user", "content": "a"}], "completion": [{"role": "assistant", "content": "b"}]},
+        {"prompt": "a", "completion": "b"},
+        {"instruction": "a", "output": "b"},
+        {"prompt": "a", "chosen": "b", "rejected": "c"},
+        {"prompt": "a", "completion": "b", "label": True},
+    ],
+)
+@pytest.mark.parametrize("column", ["tools", "functions"])
+def test_tools_are_kept_in_every_form_of_chat(data: dict[str, Any], column: str) -> None:
+    row = {**data, column: [TOOL]}
+    example = form_of(row).read(Row("a.json:1", row))
+    assert isinstance(example, Example)
+    assert [tool["function"]["name"] for tool in example.tools] == ["weather"]
+
+
+def test_a_column_of_other_tools_beside_texts_is_left_alone() -> None:
+    row = {"instruction": "What lies on the bench?", "output": "A file.", "tools": "file, rasp"}
+    example = form_of(row).read(Row("a.json:1", row))
+    assert isinstance(example, Example)
+    assert not example.tools

@@ -22,6 +22,9 @@ from luthier.spec import make
         (["split.hold_out.where.a=1", "split.hold_out.tag=x"], "split is", "key split", "by=group"),
         (["columns.usr=title"], "unknown key 'columns.usr'", "columns.usr=title", "did you mean 'user'?"),
         (["lenght.max_tokens=5"], "unknown key 'lenght'", "key lenght", "did you mean 'length'?"),
+        (["mix.temperature=3"], "the spec is", "command line", "leave out mix.temperature with mix.by=rows"),
+        (["mix.until=first"], "the spec is", "command line", "leave out mix.until with mix.by=rows"),
+        (["sets=[{source: a, weight: 2}]"], "the spec is", "command line", "mix.by=weight alone, not rows"),
         (["source=[]"], "source is", "source=[]", "at least 1"),
     ],
 )

@@ -145,6 +145,13 @@ def test_weights_of_rows_come_from_a_column_and_from_a_ledger_and_stand_on_the_t
     assert [float(row.weight[row.mask].max()) for row in tokens if row.weight is not None] == [0.25, 3, 2]
     assert weighed.id != plain.id
     assert weighed.order.inputs["weights"].startswith("sha256:")
+    write("others.jsonl", [{"id": "0123456789abcdef", "weight": 0}])
+    with pytest.raises(DataError, match="none of its 1 ids is that of a row") as caught:
+        prepare(
+            PrepareSpec(source="a.jsonl", columns=columns, split=TRAIN, weights="others.jsonl"),
+            *(tiny_model, None, store, hush),
+        )
+    assert caught.value.where == "key weights (others.jsonl)"
 
 
 def test_the_mix_is_on_the_card_and_rows_are_repeated(store: Store, tiny_model: Artifact) -> None:

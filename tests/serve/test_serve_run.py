@@ -25,7 +25,7 @@ def serve_until_signalled(signal_number: int, told: list[Event], *models: Script
 
     def ask(url: str) -> None:
         try:
-            with OpenAI(base_url=url, api_key="one", max_retries=0, timeout=10) as client:
+            with OpenAI(base_url=url, api_key="one", max_retries=0, timeout=60) as client:
                 said = client.chat.completions.create(model="script", messages=[{"role": "user", "content": "a"}])
             answers.append(str(said.choices[0].message.content))
         finally:

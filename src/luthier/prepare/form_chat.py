@@ -75,8 +75,7 @@ def read_columns(data: Data, names: Names, spec: SetSpec) -> Fields:
 def read_alpaca(data: Data, names: Names, spec: SetSpec) -> Fields:
     """Read instruction and input, joined by a line end, after the history."""
     turns = [*alpaca_prompt(data, spec), turn("assistant", data.get("output"))]
-    tools = data.get(spec.columns.tools) if spec.columns.tools else None
-    return _chat(turns, system_of(data, spec.columns.system or "system", spec), tools)
+    return _chat(turns, system_of(data, spec.columns.system or "system", spec), _tools_beside_text(data, spec.columns))
 
 
 def alpaca_prompt(data: Data, spec: SetSpec) -> list[Turn]:
@@ -96,8 +95,7 @@ def read_messages(data: Data, names: Names, spec: SetSpec) -> Fields:
 def read_completion(data: Data, names: Names, spec: SetSpec) -> Fields:
     """Read prompt and completion, each a text or a list of turns."""
     turns = [*turns_in(data.get(names["prompt"]), "user"), *turns_in(data.get(names["completion"]), "assistant")]
-    tools = data.get(spec.columns.tools or "tools") if len(turns) != 2 or spec.columns.tools else None
-    return _chat(turns, system_of(data, spec.columns.system or "system", spec), tools)
+    return _chat(turns, system_of(data, spec.columns.system or "system", spec), _tools_beside_text(data, spec.columns))
 
 
 def listed_turns(data: Data, names: Names, spec: SetSpec) -> tuple[list[Any], Any]:
@@ -107,7 +105,20 @@ def listed_turns(data: Data, names: Names, spec: SetSpec) -> tuple[list[Any], An
     listed = unpacked(data.get(names["messages"]))
     if not isinstance(listed, list):
         raise BadRow("not of the form", f"{names['messages']} is {listed!r:.60}, not a list of turns", AS_OTHERS)
-    return listed, data.get(spec.columns.tools or "tools", data.get("functions"))
+    return listed, tools_in(data, spec.columns)
+
+
+def tools_in(data: Data, columns: ColumnsSpec) -> Any:
+    """Give what a row says of the tools that may be called: OpenAI's older files name them functions."""
+    return data.get(columns.tools) if columns.tools else data.get("tools", data.get("functions"))
+
+
+def _tools_beside_text(data: Data, columns: ColumnsSpec) -> Any:
+    """Give a row's tools; beside plain texts a column of that name may hold something else."""
+    found = tools_in(data, columns)
+    listed = unpacked(found)
+    is_tools = isinstance(listed, list) and all(isinstance(tool, dict) for tool in listed)
+    return found if columns.tools or is_tools else None
 
 
 def turns_in(value: Any, role: str) -> list[Any]:

@@ -28,7 +28,7 @@ def preference_columns(data: Data, columns: ColumnsSpec) -> Names:
 
 def read_preference(data: Data, names: Names, spec: SetSpec) -> Fields:
     """Read a pair: texts, messages, or two conversations that differ in their last answer alone."""
-    tools = tools_of(data.get(spec.columns.tools or "tools"))
+    tools = tools_of(form_chat.tools_in(data, spec.columns))
     system = form_chat.system_of(data, spec.columns.system or "system", spec)
     prompt = _prompt(data, names.get("prompt"), spec)
     sides = [_whole(data.get(names[name]), prompt, names[name]) for name in ("chosen", "rejected")]
@@ -49,11 +49,10 @@ def kto_columns(data: Data, columns: ColumnsSpec) -> Names:
 
 
 def fits_kto(data: Data, names: Names) -> bool:
-    """Tell whether the label is a truth: a class may stand beside a chat too."""
+    """Tell whether the label is a truth, by its column's name or by itself: a class may stand beside a chat too."""
     label = data.get(names["label"])
-    return "request" not in names and (
-        isinstance(label, bool) or (isinstance(label, str) and label.lower() in ("true", "false"))
-    )
+    is_truth = isinstance(label, bool) or (isinstance(label, str) and label.lower() in ("true", "false"))
+    return "request" not in names and (is_truth or names["label"] == "kto_tag")
 
 
 def has_kto_label(data: Data, names: Names) -> bool:

@@ -119,6 +119,9 @@ def recognise(first: Row, spec: SetSpec, split: SplitSpec, tell: Tell) -> Form:
     names = names or kind.names(data, spec.columns)
     for column in names.values():
         _check_there(column, data, first)
+    _check_heeded(name, names, spec.columns, data, first)
+    if spec.form == "auto":
+        _check_label(name, names, data, first)
     # Rows of JSON may leave out what they do not have; a table has each of its columns in every row.
     if first.closed:
         for column in optional(spec.columns):
@@ -170,6 +173,35 @@ def _check_there(column: str, data: Data, first: Row) -> None:
             f"there is no column {column!r}",
             where=f"{first.file}:1" if first.closed else first.place,
             mend=f"name one of the columns there are: {known_columns(column, data)}",
+        )
+
+
+TELLING = ("messages", "chosen", "rejected", "text", "second_text", "label")
+"""Settings of columns that tell a form; each is heeded by some forms alone."""
+CHATS = ("messages", "conversations", "alpaca", "completion")
+
+
+def _check_heeded(form: str, names: Names, columns: ColumnsSpec, data: Data, first: Row) -> None:
+    """Raise DataError for a column that the spec names and the form does not read: misspelt, or another form's."""
+    for setting in TELLING:
+        column = getattr(columns, setting)
+        if column is not None and column not in names.values():
+            _check_there(column, data, first)
+            raise DataError(
+                f"columns.{setting} is {column!r}, but rows of the form {form} have no use for it",
+                where=first.place,
+                mend=f"leave columns.{setting} out, or set form to the one that is meant",
+            )
+
+
+def _check_label(form: str, names: Names, data: Data, first: Row) -> None:
+    """Raise DataError where a chat has a label that may say whether its answer is wanted, but need not."""
+    label = data.get("label", "")
+    if form in CHATS and "request" not in names and (label is None or label in (0, 1, "0", "1")):
+        raise DataError(
+            f"label is {label!r} beside a chat: it may say that an answer is not wanted",
+            where=first.place,
+            mend=f"set form=kto if it says whether the answer is wanted, form={form} if it says something else",
         )
 
 

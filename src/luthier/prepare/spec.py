@@ -302,6 +302,16 @@ class PrepareSpec(Spec):
         )
 
     @model_validator(mode="after")
+    def _mix_heeded(self) -> Self:
+        if self.mix.by != "weight" and any(one.weight != 1 for one in self.sets):
+            raise ValueError(f"should give sets weights with mix.by=weight alone, not {self.mix.by}")
+        if self.mix.by != "temperature" and self.mix.temperature != MixSpec().temperature:
+            raise ValueError(f"should leave out mix.temperature with mix.by={self.mix.by}")
+        if self.mix.by == "rows" and self.mix.until != MixSpec().until:
+            raise ValueError("should leave out mix.until with mix.by=rows")
+        return self
+
+    @model_validator(mode="after")
     def _columns_named(self) -> Self:
         if self.form == "columns" and self.columns.user is None:
             raise ValueError("should name columns.user and columns.assistant with form=columns")
