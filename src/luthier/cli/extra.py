@@ -72,16 +72,21 @@ def _look(made: Artifact, model: Artifact, given: Mapping[str, Any]) -> None:
 def _lint(spec: Any, inputs: Inputs, store: Store, tell: Tell, given: Mapping[str, Any]) -> Callable[[], int] | None:
     """`luthier prepare ... --lint` reports what is wrong with the rows, and makes nothing."""
     model = inputs["model"]
-    if given["json"] and not given["lint"]:
-        raise SpecError("--json goes with --lint", where="command line", mend="add --lint, or leave --json out")
+    for option in ("json", "lengths_png"):
+        if given[option] and not given["lint"]:
+            name = f"--{option.replace('_', '-')}"
+            raise SpecError(f"{name} goes with --lint", where="command line", mend=f"add --lint, or leave {name} out")
     if not given["lint"] or model is None:
         return None
-    from luthier.prepare.lint.report import print_report
+    from luthier.prepare.lint.report import print_report, write_picture
     from luthier.prepare.linting import lint
 
     found = lint(spec, model, inputs.get("rows"), store, tell, processes=given["processes"])
 
     def report() -> int:
+        if given["lengths_png"]:
+            write_picture(found, Path(given["lengths_png"]))
+            click.echo(given["lengths_png"], err=True)
         if given["json"]:
             click.echo(json.dumps(found.plain(), ensure_ascii=False))
         else:
@@ -213,6 +218,7 @@ EXTRAS: dict[str, Extra] = {
             click.Option(["--split"], default="train", help="Of which split (default: train)."),
             click.Option(["--lint"], is_flag=True, help="Make nothing: report what is wrong; status 1 for errors."),
             click.Option(["--json"], is_flag=True, help="With --lint: as JSON."),
+            click.Option(["--lengths-png"], metavar="FILE", help="With --lint: draw the lengths of the rows, too."),
             click.Option(
                 ["--processes"], type=int, metavar="N", help="Work in N processes (default: one for each core)."
             ),

@@ -12,7 +12,7 @@ from luthier.event import Tell
 from luthier.prepare.sets import Sets, check_processes, rows_sets, sets_of
 from luthier.prepare.spec import PrepareSpec
 
-VERSION = 3
+VERSION = 4
 
 
 def prepare(
@@ -54,8 +54,15 @@ def _inputs(spec: PrepareSpec, model: Artifact, rows: Artifact | None, sets: Set
         key = f"source[{number}]" if source.label in named else f"source[{number}] {source.label}"
         inputs[key] = source.identity()
     asked = {"weights": spec.weights, "clean.blocklist": spec.clean.blocklist}
-    asked |= {f"lint.against[{number}]": path for number, path in enumerate(spec.lint.against)}
+    inputs |= _exams(spec) if spec.lint.against else {}
     return inputs | {name: _sha256(path, name) for name, path in asked.items() if path is not None}
+
+
+def _exams(spec: PrepareSpec) -> dict[str, str]:
+    from luthier.prepare.lint.exam import find_exam  # loads numpy
+
+    found = {f"lint.against[{number}]": find_exam(named) for number, named in enumerate(spec.lint.against)}
+    return {f"{key}{part}": content for key, exam in found.items() for part, content in exam.contents().items()}
 
 
 def _sha256(path: str, key: str) -> str:

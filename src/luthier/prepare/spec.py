@@ -190,7 +190,7 @@ class LintSpec(Spec):
     """What `--lint` holds the data against."""
 
     against: tuple[str, ...] = ()
-    """Task files (.yaml) and files of rows whose questions should not stand in the training split."""
+    """Files of rows, and task files (.yaml) with `rows`, whose questions should not stand in the training split."""
     words: Annotated[int, Field(ge=3)] = 13
     """How many words in a row count as the same passage (13: Brown et al. 2020, arXiv:2005.14165, appendix C)."""
     recall: tuple[str, ...] = ()

@@ -8,8 +8,9 @@ import pytest
 from luthier.artifact.store import Artifact, Store
 from luthier.cli.main import main
 from luthier.errors import DataError
-from luthier.event import Said, Warned
-from luthier.prepare.lint.against import questions_of, read_passages
+from luthier.event import Said
+from luthier.prepare.lint.against import read_passages
+from luthier.prepare.lint.asked import questions_of
 
 
 @pytest.mark.parametrize(
@@ -21,6 +22,15 @@ from luthier.prepare.lint.against import questions_of, read_passages
         ({"messages": [{"role": "user", "content": "Hi?"}, {"role": "assistant", "content": "No."}]}, ["Hi?"]),
         ({"conversations": [{"from": "human", "value": "Hi?"}, {"from": "gpt", "value": "No."}]}, ["Hi?"]),
         ({"turns": ["First?", "Second?"]}, ["First?", "Second?"]),
+        ({"question": [[{"role": "user", "content": "Hi?"}], [{"role": "user", "content": "So?"}]]}, ["Hi?", "So?"]),
+        ({"question": [], "prompt": "Hi?"}, ["Hi?"]),
+        ({"ID": "1", "user_query": "Hi?", "chatgpt_response": "No."}, ["Hi?"]),
+        ({"id": "0", "claim": "Parrots speak.", "label": "SUPPORT"}, ["Parrots speak."]),
+        (
+            {"paragraphs": [{"context": "Parrots.", "qas": [{"question": "Who?"}, {"question": "Why?"}]}, {"qas": []}]},
+            ["Parrots.", "Who?", "Why?"],
+        ),
+        ({"paragraphs": ["torn"], "title": "x"}, []),
         ({"label": 1}, []),
     ],
 )
@@ -37,17 +47,9 @@ def test_a_file_gives_passages_and_says_how_many_questions_it_has(tmp_path: Path
     assert told == [Said(f"lint.against: 1 questions in {path}")]
 
 
-def test_a_task_file_is_told_to_have_no_rows_and_a_file_without_questions_is_an_error(
-    tmp_path: Path, told: list[object]
-) -> None:
-    task, rows = tmp_path / "task.yaml", tmp_path / "rows.jsonl"
-    task.write_text("title: Sums\nmetrics: [rouge_l]\n")
-    assert read_passages([str(task)], 13, told.append) is None
-    [warned] = told
-    assert isinstance(warned, Warned)
-    assert "no rows of its own" in warned.what
-    assert "file of rows" in warned.mend
-    rows.write_text('{"label": 1}\n')
+def test_a_file_without_questions_is_an_error(tmp_path: Path, told: list[object]) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"label": 1}\n{"question": "?!"}\n')
     with pytest.raises(DataError) as caught:
         read_passages([str(rows)], 13, told.append)
     assert caught.value.where == "key lint.against"
@@ -84,6 +86,23 @@ def test_json_without_lint_is_refused(
     said = capsys.readouterr().err
     assert "where: command line" in said
     assert "mend:  add --lint, or leave --json out" in said
+
+
+def test_lint_draws_the_lengths_too_where_it_is_asked_to(
+    tmp_path: Path, tiny_store: Store, tiny_model: Artifact, rows_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["--project", str(tiny_store.root), "prepare", str(rows_file), "--model", tiny_model.id]
+    picture = tmp_path / "lengths.png"
+    with pytest.raises(SystemExit):
+        main([*command, "--lint", "--json", "--lengths-png", str(picture)])
+    assert json.loads(capsys.readouterr().out)["rows"]["read"] == 60
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(SystemExit):
+        main([*command, "--lint", "--lengths-png", str(tmp_path / "nowhere" / "lengths.png")])
+    assert "mend:  give a path in a folder that you may write to" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([*command, "--lengths-png", str(picture)])
+    assert "mend:  add --lint, or leave --lengths-png out" in capsys.readouterr().err
 
 
 def test_what_is_prepared_carries_its_report_and_picture(tiny_data: Artifact) -> None:

@@ -1,75 +1,60 @@
-"""The evaluation questions that training rows are held against: read from task files and from files of rows."""
+"""The evaluation questions that training rows are held against: read from tasks' rows and from files of rows."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from luthier.errors import DataError
 from luthier.event import Said, Tell, Warned, hush
-from luthier.measure.task import read_task
+from luthier.measure.words import words
+from luthier.prepare.lint.asked import QUESTIONS, TURNS, filled_in, questions_of
+from luthier.prepare.lint.exam import KEY, Exam, find_exam, opened_exam
 from luthier.prepare.lint.passages import Passages, passages_of
 from luthier.prepare.rows import Row, read_rows
-from luthier.prepare.source import find_sources
-
-QUESTIONS = ("question", "instruction", "prompt", "problem", "query", "goal", "ctx", "sentence", "text", "input")
-"""Columns in which the evaluation sets in use keep what they ask, the surest first: GSM8K, MMLU, C-Eval and TruthfulQA
-`question`, HumanEval and IFEval `prompt`, MATH `problem`, PIQA `goal`, HellaSwag `ctx`."""
-TURNS = ("messages", "conversations", "turns")
-USERS = ("user", "human")
+from luthier.prepare.source import Source
 
 
-def read_passages(paths: Sequence[str], width: int, tell: Tell) -> Passages | None:
+def read_passages(against: Sequence[str], width: int, tell: Tell) -> Passages | None:
     """Read every question into passages of `width` words; None if there are no rows to hold anything against.
 
-    A task file without rows of its own judges the rows that the split holds back: it is told, and passed over.
-    Raises DataError for a file that cannot be read or in which no row asks anything, SpecError for a bad task file.
+    A task that does not say where its rows are is told, and passed over. Raises DataError for a file that cannot be
+    read or in which no row asks anything, SpecError for a bad task file.
     """
     questions: list[tuple[str, str]] = []
-    for path in paths:
-        if Path(path).suffix in (".yaml", ".yml"):
-            read_task(Path(path))
-            tell(
-                Warned(
-                    f"{path} has no rows of its own: it judges the rows that the split holds back",
-                    "name the file of rows of an evaluation set in lint.against",
-                )
-            )
+    for named in against:
+        exam = find_exam(named)
+        if not exam.rows:
+            tell(Warned(*exam.why_no_rows))
             continue
-        found = [pair for source in find_sources([path]) for pair in _asked(read_rows(source, "auto", hush))]
+        columns = exam.columns
+        with opened_exam(exam) as sources:
+            found = [pair for source in sources for pair in _asked(source, columns)]
         if not found:
-            raise DataError(
-                f"no row of {path!r} asks anything",
-                where="key lint.against",
-                mend=f"give rows with one of the columns {', '.join((*QUESTIONS, *TURNS))}",
-            )
-        tell(Said(f"lint.against: {len(found):,} questions in {path}"))
+            raise _nothing(exam)
+        tell(Said(f"lint.against: {len(found):,} questions in {exam.rows}"))
         questions += found
     return passages_of(questions, width) if questions else None
 
 
-def _asked(rows: Iterator[Any]) -> Iterator[tuple[str, str]]:
-    for row in rows:
+def why_nothing_was_read(against: Sequence[str]) -> str:
+    """Say what D309 needs where `read_passages` gave None."""
+    return f"a file of rows in {KEY} ({', '.join(against)}: none is named)" if against else KEY
+
+
+def _asked(source: Source, columns: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for row in read_rows(source, "auto", hush):
         if isinstance(row, Row):
-            yield from ((row.place, text) for text in questions_of(row.data) if text.strip())
+            texts = filled_in(row.data, columns) if columns else questions_of(row.data)
+            yield from ((row.place, text) for text in texts if words(text))
 
 
-def questions_of(data: Mapping[str, Any]) -> list[str]:
-    """Give what a row of an evaluation set asks."""
-    for name in TURNS:
-        if isinstance(data.get(name), list):
-            return [text for turn in data[name] if (text := _turn(turn))]
-    if isinstance(data.get("instruction"), str) and isinstance(data.get("input"), str):
-        return [f"{data['instruction']}\n{data['input']}".strip()]
-    for name in QUESTIONS:
-        if isinstance(data.get(name), str) and data[name].strip():
-            return [data[name]]
-    return []
-
-
-def _turn(turn: Any) -> str:
-    if isinstance(turn, str):
-        return turn
-    if not isinstance(turn, dict) or turn.get("role", turn.get("from")) not in USERS:
-        return ""
-    text = turn.get("content", turn.get("value"))
-    return text if isinstance(text, str) else ""
+def _nothing(exam: Exam) -> DataError:
+    if exam.columns:
+        return DataError(
+            f"no row of {exam.rows!r} has a text in one of the columns {', '.join(exam.columns)}",
+            where=f"key {KEY}, {exam.named}",
+            mend="name the file of the task's own rows, or change its prompt",
+        )
+    return DataError(
+        f"no row of {exam.rows!r} asks anything",
+        where=f"key {KEY}",
+        mend=f"give rows with one of the columns {', '.join((*QUESTIONS, *TURNS))}",
+    )

@@ -11,7 +11,9 @@ from rich.console import Console
 from rich.text import Text
 
 from luthier.artifact.example import SPLITS
+from luthier.errors import DataError
 from luthier.prepare.lint.advice import advise, figures_of
+from luthier.prepare.lint.against import why_nothing_was_read
 from luthier.prepare.lint.evidence import Evidence
 from luthier.prepare.lint.finding import SEVERITIES, Finding
 from luthier.prepare.lint.lengths import Histogram, bars, draw, histogram, percentiles
@@ -76,15 +78,17 @@ def make_report(evidence: Evidence) -> Report:
     missing = {
         "D304": evidence.near is None and "near duplicate" not in evidence.dropped,
         "D305": evidence.near is None,
-        "D309": not evidence.spec.lint.against,
     }
+    not_looked_for = {code: FINDINGS[code].needs for code, is_missing in missing.items() if is_missing}
+    if evidence.passages is None:
+        not_looked_for["D309"] = why_nothing_was_read(evidence.spec.lint.against)
     return Report(
         evidence.task,
         evidence.rows_read,
         {name: len(lengths[name]) for name in SPLITS},
         {reason: dropped.count for reason, dropped in sorted(evidence.dropped.items()) if dropped.count},
         find_all(evidence),
-        {code: FINDINGS[code].needs for code, is_missing in missing.items() if is_missing},
+        not_looked_for,
         evidence.max_tokens,
         percentiles(np.concatenate(list(lengths.values()))),
         histogram(lengths),
@@ -98,6 +102,18 @@ def write_report(report: Report, folder: Path) -> None:
     text = json.dumps(report.plain(), ensure_ascii=False, indent=1)
     (folder / REPORT).write_text(text + "\n", encoding="utf-8")
     draw(report.bars, report.lengths, report.max_tokens, folder / PICTURE)
+
+
+def write_picture(report: Report, path: Path) -> None:
+    """Write the picture of the lengths alone. Raises DataError where it cannot be written."""
+    try:
+        draw(report.bars, report.lengths, report.max_tokens, path)
+    except OSError as error:
+        raise DataError(
+            f"the picture cannot be written: {error.strerror}",
+            where=str(path),
+            mend="give a path in a folder that you may write to",
+        ) from None
 
 
 def print_report(report: Report, console: Console) -> None:
