@@ -221,6 +221,48 @@ def test_a_disk_without_room_for_the_copy_is_told_before(qwen: Path, monkeypatch
     assert "luthier remove" in caught.value.mend
 
 
+@pytest.mark.parametrize(("is_linked", "copies"), [(False, 1), (True, 2)])
+def test_shards_that_lie_in_the_download_too_free_nothing_when_they_go(
+    qwen: Path, monkeypatch: pytest.MonkeyPatch, is_linked: bool, copies: int
+) -> None:
+    (qwen / WEIGHTS).unlink()
+    halves = {name: f"pytorch_model-0000{n}-of-00002.bin" for n, name in enumerate("ab", 1)}
+    for name, shard in halves.items():
+        torch.save({name: torch.zeros(1000)}, qwen / shard)
+        if is_linked:
+            (qwen.parent / shard).hardlink_to(qwen / shard)
+    (qwen / PICKLED_INDEX).write_text(json.dumps({"weight_map": halves}))
+    size = (qwen / halves["a"]).stat().st_size
+    usage = shutil.disk_usage(qwen)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: usage._replace(free=copies * size - 1))
+    with pytest.raises(RoomError, match=f"takes {copies * size:,} more bytes"):
+        convert(qwen, hush)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: usage._replace(free=copies * size))
+    assert convert(qwen, hush)["converted_from"]
+
+
+def test_of_a_cut_pickle_the_file_of_the_user_is_named(qwen: Path, store: Store) -> None:
+    pickled(qwen)
+    whole = (qwen / PICKLED).read_bytes()
+    (qwen / PICKLED).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ModelError, match=r"pytorch_model\.bin is not converted: it cannot be read: ") as caught:
+        fetch(FetchSpec(source=str(qwen), convert=True), store, hush)
+    assert caught.value.where == str(qwen / PICKLED)
+    assert caught.value.what.endswith((".", " ..."))
+
+
+def test_of_a_cut_pickle_of_a_hub_its_address_is_named(
+    qwen: Path, store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "no-token"))
+    pickled(qwen)
+    files = {path.name: path.read_bytes() for path in qwen.iterdir()}
+    with serving(files | {PICKLED: files[PICKLED][:5000]}) as hub, pytest.raises(ModelError) as caught:
+        fetch(FetchSpec(source=NAME, endpoint=hub.address, convert=True), store, hush)
+    assert caught.value.where == f"{hub.address}/{NAME}/{PICKLED}"
+
+
 def test_a_project_named_by_a_relative_path_converts_too(qwen: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = pickled(qwen)
     monkeypatch.chdir(qwen.parent)

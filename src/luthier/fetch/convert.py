@@ -2,16 +2,17 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from luthier.artifact import atomic
-from luthier.errors import LuthierError, ModelError, RoomError
+from luthier.errors import LuthierError, ModelError
 from luthier.event import Chose, Progress, Tell
 from luthier.fetch.model_files import PICKLED_INDEX, SHARD_INDEX, WEIGHTS, pickled_weights
+from luthier.fetch.room import check_room
 from luthier.fetch.weights_header import read_index, read_tensors
 
 CHILD = Path(__file__).with_name("convert_child.py")
@@ -37,27 +38,29 @@ REFUSALS: dict[str, tuple[str, str]] = {
 """What the child may answer, in words a person can act on."""
 
 
-def convert(folder: Path, tell: Tell, *, shard_bytes: int = SHARD_BYTES) -> dict[str, Any]:
+def convert(folder: Path, tell: Tell, *, origin: str | None = None, shard_bytes: int = SHARD_BYTES) -> dict[str, Any]:
     """Replace the pickled weights in a model's folder by safetensors of at most `shard_bytes` each (a tensor is
     never cut). Gives figures: the pickles' SHA-256, and what was left out because the model ties it.
 
     Names, order, number formats and every bit of every tensor stay; each file written is compared with its pickle.
     Does nothing in a folder without pickled weights. A pickle is removed once its safetensors are whole.
+    `origin` is the folder or the address that the files were taken from: errors name it.
     Raises ModelError if a pickle asks for anything but tensors, is damaged or holds something else, RoomError if
     the disk has no room for a second copy.
     """
-    names = _listed(folder)
+    origin = origin or str(folder)
+    names = _listed(folder, origin)
     if not names:
         return {}
     total = sum((folder / name).stat().st_size for name in names)
-    _check_room(folder, max((folder / name).stat().st_size for name in names))
+    check_room(folder, "the conversion", _most_at_once([folder / name for name in names]))
     hashes = {name: atomic.sha256(folder / name) for name in names}
     droppable, done = _tied_names(folder), 0
     tied: dict[str, str] = {}
     written: list[dict[str, Any]] = []
     for number, name in enumerate(names):
         bytes_before = (folder / name).stat().st_size
-        answer = _run_child(folder / name, f"converted-{number}", droppable, shard_bytes)
+        answer = _run_child(folder / name, f"{origin}/{name}", f"converted-{number}", droppable, shard_bytes)
         if number == 0:
             _tell_guards(answer, tell)
         tied |= answer["tied"]
@@ -65,7 +68,7 @@ def convert(folder: Path, tell: Tell, *, shard_bytes: int = SHARD_BYTES) -> dict
         (folder / name).unlink()
         done += bytes_before
         tell(Progress("convert", done, total, "bytes"))
-    _name_shards(folder, written, tied)
+    _name_shards(folder, origin, written, tied)
     why = "convert=true; every tensor was compared bit by bit"
     tell(Chose("weights", f"safetensors, from {', '.join(names[:3])}", why))
     return {"converted_from": {name: f"sha256:{value}" for name, value in hashes.items()}} | (
@@ -73,7 +76,7 @@ def convert(folder: Path, tell: Tell, *, shard_bytes: int = SHARD_BYTES) -> dict
     )
 
 
-def _listed(folder: Path) -> list[str]:
+def _listed(folder: Path, origin: str) -> list[str]:
     """Give the pickles to convert: those the list of shards names, where there is one. All must be here."""
     names = pickled_weights(path.name for path in folder.iterdir())
     index = folder / PICKLED_INDEX
@@ -84,7 +87,7 @@ def _listed(folder: Path) -> list[str]:
     if missing:
         raise ModelError(
             f"{len(missing)} files of weights are missing: {', '.join(missing[:3])}",
-            where=str(index),
+            where=f"{origin}/{index.name}",
             mend="put the missing files beside it, or download the model again",
         )
     for name in set(names) - set(listed):  # of another saving: the list does not know them
@@ -92,14 +95,16 @@ def _listed(folder: Path) -> list[str]:
     return listed
 
 
-def _check_room(folder: Path, needed: int) -> None:
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise RoomError(
-            f"to convert a file takes {needed:,} more bytes, {free:,} are free",
-            where=str(folder),
-            mend="free some room (luthier list shows what can go, luthier remove ID), then run the same command again",
-        )
+def _most_at_once(pickles: Sequence[Path]) -> int:
+    """Give the bytes that the copies take beside the pickles, where most is here at once: a pickle that lies in the
+    download too frees nothing when it goes.
+    """
+    most = kept = 0
+    for path in pickles:
+        facts = path.stat()
+        most = max(most, kept + facts.st_size)
+        kept += facts.st_size if facts.st_nlink > 1 else 0
+    return most
 
 
 def _tied_names(folder: Path) -> list[str]:
@@ -114,7 +119,7 @@ def _tied_names(folder: Path) -> list[str]:
     return sorted(model._tied_weights_keys or ()) if getattr(config, "tie_word_embeddings", False) else []
 
 
-def _run_child(source: Path, stem: str, droppable: list[str], shard_bytes: int) -> dict[str, Any]:
+def _run_child(source: Path, where: str, stem: str, droppable: list[str], shard_bytes: int) -> dict[str, Any]:
     """Run the child on one file. Gives its answer; raises ModelError for what it refused, or if it did not end."""
     place = source.parent.resolve() / source.name  # the child begins in another folder
     job = {"source": str(place), "out": str(place.parent), "stem": stem}
@@ -131,15 +136,15 @@ def _run_child(source: Path, stem: str, droppable: list[str], shard_bytes: int) 
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise _refusal(source, f"reading it took longer than {limit_seconds:.0f} s", ANOTHER_COPY) from None
+        raise _refusal(where, f"reading it took longer than {limit_seconds:.0f} s", ANOTHER_COPY) from None
     answer = _answer(child.stdout)
     if child.returncode != 0 or answer is None:
         last = child.stderr.decode(errors="replace").strip().rpartition("\n")[2][:200]
         state = f"signal {-child.returncode}" if child.returncode < 0 else f"status {child.returncode}"
-        raise _refusal(source, f"the process that read it ended with {state}: {last}", ANOTHER_COPY)
+        raise _refusal(where, f"the process that read it ended with {state}: {last}", ANOTHER_COPY)
     if "refused" in answer:
         what, mend = REFUSALS[answer["refused"]]
-        raise _refusal(source, what.format(detail=answer["detail"]), mend)
+        raise _refusal(where, what.format(detail=answer["detail"]), mend)
     return answer
 
 
@@ -151,8 +156,9 @@ def _answer(output: bytes) -> dict[str, Any] | None:
     return answer if isinstance(answer, dict) else None
 
 
-def _refusal(source: Path, why: str, mend: str) -> LuthierError:
-    return ModelError(f"the pickle {source.name} is not converted: {why}", where=str(source), mend=mend)
+def _refusal(where: str, why: str, mend: str) -> LuthierError:
+    name = where.rpartition("/")[2]
+    return ModelError(f"the pickle {name} is not converted: {why}", where=where, mend=mend)
 
 
 def _tell_guards(answer: dict[str, Any], tell: Tell) -> None:
@@ -164,7 +170,7 @@ def _tell_guards(answer: dict[str, Any], tell: Tell) -> None:
     tell(Chose("memory of the conversion", f"{limit:,} bytes" if limit else "not limited", "from the file's size"))
 
 
-def _name_shards(folder: Path, written: list[dict[str, Any]], tied: dict[str, str]) -> None:
+def _name_shards(folder: Path, origin: str, written: list[dict[str, Any]], tied: dict[str, str]) -> None:
     """Give the files their usual names, check their headers, and write the list of shards if there are several."""
     index = folder / PICKLED_INDEX
     promised = read_index(index) if index.exists() else {}
@@ -172,7 +178,9 @@ def _name_shards(folder: Path, written: list[dict[str, Any]], tied: dict[str, st
     lost = sorted(set(promised) - held - set(tied))
     if lost:
         raise ModelError(
-            f"{len(lost)} weights are in no file: {', '.join(lost[:3])}", where=str(index), mend="download it again"
+            f"{len(lost)} weights are in no file: {', '.join(lost[:3])}",
+            where=f"{origin}/{index.name}",
+            mend="download it again",
         )
     shards: dict[str, str] = {}
     for number, file in enumerate(written, 1):

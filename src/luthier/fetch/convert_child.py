@@ -11,6 +11,7 @@ import os
 import re
 import resource
 import sys
+import textwrap
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,7 @@ NEW_USER, NEW_NETWORK = 0x10000000, 0x40000000  # linux/sched.h: CLONE_NEWUSER, 
 SLACK_BYTES = 2**30
 """For threads' stacks, the list of names and whatever the libraries map on first use."""
 LARGEST_LIST_BYTES = 100_000_000
+SHOWN_CHARACTERS = 500
 FORBIDDEN = (
     *("socket.", "subprocess.", "ctypes.dlopen", "pty.", "os.system", "os.exec", "os.posix_spawn", "os.spawn"),
     *("os.fork", "os.kill", "os.remove", "os.rename", "os.rmdir", "os.link", "os.symlink", "os.chmod", "os.chown"),
@@ -152,11 +154,16 @@ def _explain(error: Exception) -> Refusal:
     if "Weights only load failed" not in text:
         return Refusal("damaged", _first_line(error))
     said = [line.strip() for line in text.splitlines() if line.strip() and "documentation" not in line]
-    return Refusal("damaged", said[-1][:200])
+    return Refusal("damaged", _shown(said[-1]))
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).partition("\n")[0][:200]
+    return _shown((str(error).strip() or type(error).__name__).partition("\n")[0])
+
+
+def _shown(text: str) -> str:
+    """Give the text, or as many whole words of it as are to be read."""
+    return textwrap.shorten(text, SHOWN_CHARACTERS, placeholder=" ...")
 
 
 def _without_copies(

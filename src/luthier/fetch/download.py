@@ -18,6 +18,7 @@ from luthier.fetch.line import Line
 from luthier.fetch.model_files import check_names, check_whole, choose, is_pickle
 from luthier.fetch.partial import Item
 from luthier.fetch.refusal import Asked
+from luthier.fetch.room import made_of
 from luthier.fetch.spec import FetchSpec
 from luthier.fetch.transfer import bring
 
@@ -114,7 +115,7 @@ def _bring(
     private: Mapping[str, str],
 ) -> None:
     """Bring the items; those that turn out to be git-lfs pointers are resolved and brought in turn."""
-    bring(items, target, work, line, spec.connections)
+    bring(items, target, work, line, spec.connections, made_of=made_of(spec))
     found = {item.name: lfs.read_pointer(target / item.name) for item in items}
     pointers = {name: pointer for name, pointer in found.items() if pointer is not None}
     if not pointers:
@@ -124,7 +125,8 @@ def _bring(
     line.tell(Chose("git-lfs", f"{len(pointers)} files", f"the source gave pointers, {server} has what they stand for"))
     for name in pointers:
         (target / name).unlink()
-    bring(lfs.resolve(pointers, server, items[0].asked, private, line), target, work / "lfs", line, spec.connections)
+    items = lfs.resolve(pointers, server, items[0].asked, private, line)
+    bring(items, target, work / "lfs", line, spec.connections, made_of=made_of(spec))
 
 
 def _one(name: str, files: Mapping[str, Item], asked: Asked) -> Item:

@@ -14,7 +14,9 @@ from transformers.utils import logging
 from luthier.artifact import atomic
 from luthier.errors import ModelError
 from luthier.event import Chose, Tell, Warned
+from luthier.fetch.gguf_file import folder_bytes
 from luthier.fetch.gguf_header import read_header
+from luthier.fetch.room import check_room
 
 GPT2_SPLITS = {"gpt-2", "default", "mpt", "olmo", "jais"}
 DIGIT_SPLITS = {"smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"}
@@ -28,10 +30,12 @@ def convert(path: Path, out: Path, dtype: str, tell: Tell) -> dict[str, Any]:
     """Write the model of a GGUF file as a plain folder, every weight dequantised. Gives figures.
 
     Raises ModelError if the file is damaged, of an architecture transformers cannot read, or if its tokenizer does
-    not come out as the file has it.
+    not come out as the file has it, RoomError if the folder would not fit on the disk.
     """
     logging.disable_progress_bar()  # events tell how far we are
-    settings = read_header(path).settings
+    header = read_header(path)
+    settings = header.settings
+    check_room(out, f"the model as {dtype}", folder_bytes(header, dtype))
     tokenizer = _tokenizer(path, settings, tell)
     model = _model(path, settings)
     loss = _largest_loss(model)

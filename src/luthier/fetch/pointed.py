@@ -9,8 +9,9 @@ from luthier.event import Chose, Tell
 from luthier.fetch import lfs
 from luthier.fetch.line import Line
 from luthier.fetch.refusal import Asked
+from luthier.fetch.room import check_room, made_of
 from luthier.fetch.spec import FetchSpec
-from luthier.fetch.transfer import bring, check_room
+from luthier.fetch.transfer import bring
 
 MEND = "run git lfs pull in that folder, which knows your login"
 
@@ -28,7 +29,7 @@ def bring_pointed(
 
     Raises FetchError if neither gives it, RoomError if it would not fit on the disk.
     """
-    check_room(work, sum(pointer.size for pointer in pointers.values()))
+    check_room(work, "the download", sum(pointer.size for pointer in pointers.values()))
     kept = {name: lfs.kept_object(folder, pointer.sha256) for name, pointer in pointers.items()}
     lacking = {}
     for name, pointer in pointers.items():
@@ -46,4 +47,5 @@ def bring_pointed(
         raise lfs.unresolved(list(lacking), str(folder))
     asked = Asked(folder.name, server, "file", token=MEND)
     with Line(tell) as line:
-        bring(lfs.resolve(lacking, server, asked, {}, line), out, work, line, spec.connections)
+        items = lfs.resolve(lacking, server, asked, {}, line)
+        bring(items, out, work, line, spec.connections, made_of=made_of(spec))

@@ -34,7 +34,8 @@ def fetch(spec: FetchSpec, store: Store, tell: Tell) -> Artifact:
         if is_model:
             from luthier.fetch import convert, finish  # transformers: only when something is really fetched
 
-            figures |= convert.convert(out, tell) if spec.convert else {}
+            if spec.convert:
+                figures |= convert.convert(out, tell, origin=figures.get("folder") or figures.get("hub"))
             figures |= finish.finish(out, spec.template, spec.trust_remote_code, tell, figures.get("licence"))
         return figures
 

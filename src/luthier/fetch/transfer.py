@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from luthier.artifact import atomic
-from luthier.errors import FetchError, RoomError
+from luthier.errors import FetchError
 from luthier.event import Chose, Progress
 from luthier.fetch.line import Hiccup, Hung, Line, bare
 from luthier.fetch.partial import Changed, Item, Partial, body_length, part_bytes, validator_of
+from luthier.fetch.room import MadeOf, check_room
 
 LEAST_PART_BYTES = 16 << 20
 """Below this, another request costs more time than another connection saves."""
@@ -30,8 +31,10 @@ def bring(
     line: Line,
     connections: int,
     least_part_bytes: int = LEAST_PART_BYTES,
+    made_of: MadeOf = lambda name, size: 0,
 ) -> None:
-    """Bring every item to its name under `target`, each of the size and checksum promised.
+    """Bring every item to its name under `target`, each of the size and checksum promised; `made_of` says for how
+    many more bytes the disk must have room.
 
     What was received lies in `work`, so that a kill at any byte costs no byte of it. A file that is not what was
     promised is brought once more. Raises FetchError if it is not then either, if a server refuses, or if the network
@@ -45,22 +48,12 @@ def bring(
     kept = sum(file.partial.received() for file in files if file.partial.adopt())
     if kept:
         line.tell(Chose("go on from", f"{kept:,} bytes", f"they lie in {folder} from an attempt that broke off"))
-    check_room(work, sum(file.partial.size or 0 for file in files) - kept)
+    made = sum(made_of(file.partial.item.name, file.partial.size or 0) for file in files)
+    check_room(work, "the download", sum(file.partial.size or 0 for file in files) - kept, made)
     with atomic.no_room(work):
-        _Transfer(files, line, connections, least_part_bytes).run()
+        _Transfer(files, line, connections, least_part_bytes, made_of).run()
         for file in files:
             _place(file.partial.whole, target / file.partial.item.name)
-
-
-def check_room(work: Path, needed: int) -> None:
-    """Raise RoomError if so many more bytes would not fit on the disk."""
-    free = shutil.disk_usage(work).free
-    if free < needed:
-        raise RoomError(
-            f"the download takes {needed:,} more bytes, {free:,} are free",
-            where=str(work),
-            mend="free some room (luthier list shows what can go, luthier remove ID), then run the same command again",
-        )
 
 
 @dataclass
@@ -76,11 +69,14 @@ _Task = tuple[_File, int | None, int]
 
 
 class _Transfer:
-    def __init__(self, files: Sequence[_File], line: Line, connections: int, least_part_bytes: int) -> None:
+    def __init__(
+        self, files: Sequence[_File], line: Line, connections: int, least_part_bytes: int, made_of: MadeOf
+    ) -> None:
         self._files = files
         self._line = line
         self._connections = connections
         self._least = least_part_bytes
+        self._made_of = made_of
         self._left = {file.partial.item.name for file in files}
         self._turn = threading.Condition()
         self._error: BaseException | None = None
@@ -169,7 +165,8 @@ class _Transfer:
         size, validator, has_parts = partial.item.size, "", True
         if size is None:
             size, validator, has_parts = self._probe(partial.item)
-            check_room(partial.whole.parent, size or 0)
+            more = self._made_of(partial.item.name, size or 0)
+            check_room(partial.whole.parent, "the download", size or 0, more)
         parts = part_bytes(size, self._connections, self._least) if size is not None and has_parts else None
         partial.plan(size, validator, parts)
 
