@@ -131,6 +131,16 @@ def test_examples_are_looked_at_after_they_are_prepared_and_later(
     assert "<|im_start|>" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("count", ["-1", "0"])
+@pytest.mark.parametrize("more", [[], ["rows.csv"], ["--look-html", "look.html"]], ids=["alone", "rows", "page"])
+def test_fewer_than_one_example_cannot_be_looked_at(project: str, capsys: Caught, count: str, more: list[str]) -> None:
+    assert refused(capsys, "--project", project, "prepare", *more, "--look", count) == [
+        f"error: {count} examples cannot be shown",
+        "  where: --look",
+        "  mend:  give a number from 1 on: --look 3",
+    ]
+
+
 def test_nothing_to_look_at_is_told(project: str, capsys: Caught) -> None:
     assert refused(capsys, "--project", project, "prepare", "--look", "1") == [
         "error: nothing is prepared yet",

@@ -9,6 +9,7 @@ import pytest
 from luthier.artifact.store import Artifact, Store
 from luthier.errors import DataError, ModelError, SpecError
 from luthier.event import Chose, Event, Warned, hush
+from luthier.fetch.chat_template import SHIPPED
 from luthier.fetch.run import fetch
 from luthier.fetch.spec import FetchSpec
 from luthier.model.template import open_template
@@ -25,6 +26,14 @@ def folder(tiny_model: Artifact, tmp_path: Path) -> Path:
 def change(path: Path, **values: object) -> None:
     settings = json.loads(path.read_text(encoding="utf-8")) | values
     path.write_text(json.dumps({key: value for key, value in settings.items() if value is not None}))
+
+
+def test_every_template_by_name_stands_in_the_sentence_of_the_setting() -> None:
+    names = sorted(path.stem for path in SHIPPED.glob("*.jinja"))
+    assert len(names) > 1
+    sentence = FetchSpec.model_fields["template"].description
+    assert sentence is not None
+    assert all(f"`{name}`" in sentence for name in names)
 
 
 def test_a_model_without_template_is_taken_and_told(folder: Path, store: Store, told: list[Event]) -> None:

@@ -6,9 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 from dataset_hub import COMMIT, NAME, serving
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
+from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled, RevisionNotFoundError
 
 from luthier.errors import DataError
 from luthier.event import Chose, Event, hush
@@ -121,8 +123,39 @@ def test_a_repository_is_read_at_its_commit_and_from_the_cache_without_a_network
     assert json.loads(offline.stdout) == [f"commit:{COMMIT}", wanted]
 
 
+def answer(status: int) -> httpx.Response:
+    return httpx.Response(status, request=httpx.Request("GET", "https://hub.example"))
+
+
+@pytest.mark.parametrize(
+    ("error", "what", "mend"),
+    [
+        (HfHubHTTPError.__bases__[0]("no route"), "there is no connection to the hub: no route", "check the network"),
+        (OfflineModeIsEnabled("off"), "the network may not be asked (HF_HUB_OFFLINE)", "unset HF_HUB_OFFLINE"),
+        (RevisionNotFoundError("404", response=answer(404)), "the hub refuses it: 404", "mend revision"),
+    ],
+)
+def test_where_the_hub_gives_nothing_and_nothing_is_cached_the_cause_is_said(
+    error: Exception, what: str, mend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object, **more: object) -> None:
+        raise error
+
+    def not_here(*arguments: object, **more: object) -> None:
+        raise ConnectionError("Couldn't reach 'nobody/nothing' on the Hub")
+
+    monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", fail)
+    monkeypatch.setattr("datasets.load_dataset", not_here)
+    with pytest.raises(DataError) as caught:
+        find_sources(["dataset:nobody/nothing"])
+    assert caught.value.what == f"{what}; nor does the cache hold it: Couldn't reach 'nobody/nothing' on the Hub"
+    assert caught.value.where == "dataset:nobody/nothing"
+    assert caught.value.mend.startswith(mend)
+    assert "mend the name" not in caught.value.mend
+
+
 @pytest.mark.slow
 def test_a_hub_that_cannot_be_reached_is_an_error_in_our_words_where_nothing_is_cached(tmp_path: Path) -> None:
     done = run(READ, f"dataset:{NAME}", tmp_path, HF_ENDPOINT="http://127.0.0.1:9")
-    assert "luthier.errors.DataError: datasets cannot read it: " in done.stderr
+    assert "luthier.errors.DataError: there is no connection to the hub: " in done.stderr
     assert "During handling" not in done.stderr

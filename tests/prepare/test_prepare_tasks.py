@@ -75,6 +75,7 @@ def test_judged_answers_keep_their_judgement(store: Store, tiny_model: Artifact)
     [
         (["odd", "even", "none"], "one", ["even", "none", "odd"]),
         ([["a", "b"], ["b"], ["c"]], "several", ["a", "b", "c"]),
+        ([["Paris, France", "x"], [], ["Paris, France"]], "several", ["Paris, France", "x"]),
         ([0.5, 1.5, 2.25], "number", []),
     ],
 )

@@ -40,6 +40,10 @@ class Extra:
 
 def _look_instead(store: Store, given: Mapping[str, Any], has_settings: bool) -> bool:
     """`luthier prepare --look 3` alone shows what was prepared last."""
+    if given["look"] is not None and given["look"] < 1:
+        raise SpecError(
+            f"{given['look']} examples cannot be shown", where="--look", mend="give a number from 1 on: --look 3"
+        )
     if not (given["look"] or given["look_html"]) or has_settings:
         return False
     newest = store.newest("examples")
@@ -211,9 +215,7 @@ EXTRAS: dict[str, Extra] = {
     ),
     "prepare": Extra(
         options=(
-            click.Option(
-                ["--look"], type=int, default=0, metavar="N", help="Show N examples, learned tokens coloured."
-            ),
+            click.Option(["--look"], type=int, metavar="N", help="Show N examples, learned tokens coloured."),
             click.Option(["--look-html"], metavar="FILE", help="Write them as a page, with every token's id."),
             click.Option(["--split"], default="train", help="Of which split (default: train)."),
             click.Option(["--lint"], is_flag=True, help="Make nothing: report what is wrong; status 1 for errors."),

@@ -6,11 +6,8 @@ from typing import Any
 
 from luthier.event import Tell
 from luthier.fetch.found import Found, HashFile
-from luthier.fetch.gguf_header import GgufHeader, read_header
+from luthier.fetch.gguf_header import folder_bytes, read_header
 from luthier.fetch.spec import FetchSpec
-
-BYTES_PER_WEIGHT = {"float32": 4, "bfloat16": 2}
-TOKENIZER_BYTES_PER_TOKEN = 75
 
 
 def look_at_gguf(
@@ -30,9 +27,3 @@ def look_at_gguf(
 def gguf_bytes(spec: FetchSpec, path: Path) -> int:
     """Give the bytes the plain folder will take: every weight in `spec.dtype`, and the tokenizer (about)."""
     return folder_bytes(read_header(path), spec.dtype)
-
-
-def folder_bytes(header: GgufHeader, dtype: str) -> int:
-    """Give the same from the file's head."""
-    tokens = len(header.settings.get("tokenizer.ggml.tokens", ()))
-    return header.parameters * BYTES_PER_WEIGHT[dtype] + tokens * TOKENIZER_BYTES_PER_TOKEN

@@ -16,6 +16,8 @@ NUMBERS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?
 STRING, ARRAY = 8, 9
 VERSIONS = (2, 3)
 ALIGNMENT_BYTES = 32
+BYTES_PER_WEIGHT = {"float32": 4, "bfloat16": 2}
+TOKENIZER_BYTES_PER_TOKEN = 75
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,12 @@ def read_header(path: Path) -> GgufHeader:
     if path.stat().st_size < needed:
         raise _damaged(path, f"it has {path.stat().st_size:,} bytes of {needed:,}")
     return header
+
+
+def folder_bytes(header: GgufHeader, dtype: str) -> int:
+    """Give the bytes a plain folder of the model takes: every weight in this format, and the tokenizer (about)."""
+    tokens = len(header.settings.get("tokenizer.ggml.tokens", ()))
+    return header.parameters * BYTES_PER_WEIGHT[dtype] + tokens * TOKENIZER_BYTES_PER_TOKEN
 
 
 def _header(file: IO[bytes], path: Path) -> GgufHeader:

@@ -14,8 +14,7 @@ from transformers.utils import logging
 from luthier.artifact import atomic
 from luthier.errors import ModelError
 from luthier.event import Chose, Tell, Warned
-from luthier.fetch.gguf_file import folder_bytes
-from luthier.fetch.gguf_header import read_header
+from luthier.fetch.gguf_header import folder_bytes, read_header
 from luthier.fetch.room import check_room
 
 GPT2_SPLITS = {"gpt-2", "default", "mpt", "olmo", "jais"}

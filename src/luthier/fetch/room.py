@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from luthier.errors import RoomError
-from luthier.fetch.gguf_file import BYTES_PER_WEIGHT
+from luthier.fetch.gguf_header import BYTES_PER_WEIGHT
 from luthier.fetch.model_files import is_pickle
 from luthier.fetch.spec import FetchSpec
 

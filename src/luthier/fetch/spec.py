@@ -48,7 +48,8 @@ class FetchSpec(Spec):
     """File name patterns to leave out, even if included; of data, left as it is: what says something about the data."""
 
     template: str | None = None
-    """Chat template to write into the tokenizer: `chatml`, or the path of a .jinja file; none: the model's own."""
+    """Chat template to write into the tokenizer: `chatml`, `gemma`, `glm`, `llama3`, `qwen3`, or the path of a .jinja
+    file; none: the model's own."""
 
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Number format on disk of weights read from a GGUF. float32 keeps every dequantised value exactly."""

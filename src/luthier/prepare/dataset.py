@@ -17,6 +17,7 @@ from luthier.errors import DataError, ToolError
 
 DATASET = "dataset:"
 SETTINGS = ("config", "split", "revision")
+CANNOT_READ = "datasets cannot read it: "
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -89,9 +90,32 @@ def _on_hub(name: DatasetName, label: str) -> DatasetName:
             mend="give a repository (owner/name) that you may read, or a folder: dataset:./FOLDER",
         ) from None
     # Its own error's parents: those of the HTTP library it uses, which is not the same in all its versions.
-    except (OfflineModeIsEnabled, OSError, *HfHubHTTPError.__bases__):
-        return _in_cache(name, label)
+    except (OfflineModeIsEnabled, OSError, *HfHubHTTPError.__bases__) as error:
+        try:
+            return _in_cache(name, label)
+        except DataError as not_cached:
+            raise _unanswered(error, not_cached, label) from None
     return replace(name, revision=commit, identity=f"commit:{commit}")
+
+
+def _unanswered(error: Exception, not_cached: DataError, label: str) -> DataError:
+    """Say why the hub was of no help where the cache is of none either."""
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+
+    said = (str(error).strip() or type(error).__name__).splitlines()[0]
+    if isinstance(error, HfHubHTTPError):
+        what, mend = f"the hub refuses it: {said:.300}", "mend revision, or see whether the hub is in order"
+    elif isinstance(error, OfflineModeIsEnabled):
+        what, mend = "the network may not be asked (HF_HUB_OFFLINE)", "unset HF_HUB_OFFLINE"
+    else:
+        what = f"there is no connection to the hub: {said:.300}"
+        mend = "check the network and its proxy, or set HF_ENDPOINT to a mirror"
+    cached = not_cached.what.removeprefix(CANNOT_READ)
+    return DataError(
+        f"{what}; nor does the cache hold it: {cached}",
+        where=label,
+        mend=f"{mend}; or give its files as source; if the cache has several configurations, add ?config=NAME",
+    )
 
 
 def _in_cache(name: DatasetName, label: str) -> DatasetName:
@@ -123,7 +147,7 @@ def not_loaded(error: Exception, label: str) -> DataError:
     """Say what `datasets` says: its own messages name the configurations and the files there are."""
     said = " ".join(line.strip() for line in str(error).splitlines()[:4]) or type(error).__name__
     return DataError(
-        f"datasets cannot read it: {said:.400}",
+        f"{CANNOT_READ}{said:.400}",
         where=label,
         mend="mend the name, add ?config=NAME if it has several, or give its files as source",
     )

@@ -1,5 +1,6 @@
 """The figures of the card, and what is told of them."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -64,7 +65,7 @@ def _flagged(gathered: Gathered, rows: Ints, flag: Flag) -> int:
 def _labels(gathered: Gathered) -> dict[str, Any]:
     """Say what is to be told: one class, several at once (each combination is split up), or a number."""
     kind = next(iter(gathered.kinds)).partition(": ")[2]
-    names = {part for name in gathered.labels for part in (name.split(", ") if kind == "several" else [name])}
+    names = {part for name in gathered.labels for part in (json.loads(name) if kind == "several" else [name])}
     return {"kind": kind, "names": sorted(names)}
 
 

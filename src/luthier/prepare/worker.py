@@ -3,6 +3,7 @@
 It is done in a worker process or in the parent, with the same outcome: a batch is all it looks at.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -206,7 +207,7 @@ def label_of(example: Example) -> str | None:
     if example.desirable is not None:
         return "wanted" if example.desirable else "not wanted"
     if isinstance(example.label, tuple):
-        return ", ".join(example.label)
+        return json.dumps(example.label, ensure_ascii=False)  # joined by commas, ("a, b",) would be ("a", "b")
     return example.label if isinstance(example.label, str) else None
 
 
