@@ -134,6 +134,37 @@ def test_a_server_that_only_stalls_ends_in_an_error(
     assert "network" in caught.value.mend
 
 
+def test_a_server_that_only_trickles_ends_in_an_error(
+    hub: Hub, tmp_path: Path, told: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = replace(QUICK, slow_seconds=0.2, slow_bytes=100_000)
+    monkeypatch.setattr("luthier.fetch.patience.PATIENCE", slow)
+    hub.pause_seconds = 0.05  # between pieces of 8,192 bytes: each attempt brings some
+    with pytest.raises(FetchError, match=r"sent only [\d,]+ bytes in \d+ seconds; tried 3 times in a row") as caught:
+        run([item_of(hub)], tmp_path, told, connections=1)
+    assert "goes on where it broke off" in caught.value.mend
+    assert 0 < hub.sent[NAME] < len(BIG)
+
+
+def test_what_a_slow_connection_brought_is_kept_and_a_quicker_one_goes_on(
+    hub: Hub, tmp_path: Path, told: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = replace(QUICK, slow_seconds=0.2, slow_bytes=100_000)
+    monkeypatch.setattr("luthier.fetch.patience.PATIENCE", slow)
+    hub.pause_seconds = 0.05
+
+    def hurry(event: Event) -> None:
+        told.append(event)
+        if isinstance(event, Chose) and event.what == "try again":
+            hub.pause_seconds = 0.0
+
+    (tmp_path / "work").mkdir()
+    with Line(hurry) as line:
+        bring([item_of(hub)], tmp_path / "out", tmp_path / "work", line, 1, PART)
+    check(hub, tmp_path, NAME)
+    assert any(headers.get("range", "") not in ("", "bytes=0-") for _, _, headers in hub.asked_store)
+
+
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
 def test_a_status_that_may_pass_is_tried_again(hub: Hub, tmp_path: Path, told: list[Event], status: int) -> None:
     hub.refusals.extend([(status, {})] * 2)

@@ -5,7 +5,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -29,6 +29,10 @@ T = TypeVar("T")
 
 class Hiccup(Exception):  # noqa: N818 (no error yet: the next attempt may do)
     """What may be gone at the next attempt; its text follows the host's name: `host` + text."""
+
+
+class Slow(Hiccup):
+    """Bytes come, but so few that there would be no end; such an attempt counts as one without a byte."""
 
 
 class Hung(Exception):  # noqa: N818
@@ -143,22 +147,35 @@ class Line:
 
         return self.persist(url, attempt)
 
+    def steady(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        """Give the pieces of a body. Raises Slow once too few bytes have come for too long."""
+        begun, came = time.monotonic(), 0
+        for data in pieces:
+            seconds = time.monotonic() - begun
+            if seconds >= self.patience.slow_seconds:
+                if came < self.patience.slow_bytes:
+                    raise Slow(f"sent only {came:,} bytes in {seconds:.0f} seconds")
+                begun, came = time.monotonic(), 0
+            came += len(data)
+            yield data
+
     def persist(self, url: str, attempt: Callable[[], T], progress: Callable[[], int] = lambda: 0) -> T:
         """Try until it is done, as long as `progress` rises now and then.
 
-        Raises FetchError after so many attempts in a row without progress, Hung if the line is hung up.
+        Raises FetchError after so many attempts in a row without progress or slow, Hung if the line is hung up.
         """
         failures, best = 0, progress()
         while True:
+            is_slow = False
             self._pause(self._not_before - time.monotonic())
             try:
                 return attempt()
             except Hiccup as error:
-                reason = str(error)
+                reason, is_slow = str(error), isinstance(error, Slow)
             except (httpx.TransportError, httpx.TooManyRedirects, httpx.InvalidURL) as error:
                 reason = self._words(error, url)
             now = progress()
-            failures = 1 if now > best else failures + 1
+            failures = 1 if now > best and not is_slow else failures + 1
             best = max(best, now)
             if failures >= self.patience.attempts:
                 raise FetchError(

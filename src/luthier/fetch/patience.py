@@ -13,7 +13,7 @@ class Patience:
     """Bounds of one transfer."""
 
     attempts: int = 6
-    """In a row without one more byte; a byte more begins the count anew."""
+    """In a row without one more byte, or slow ones; else a byte more begins the count anew."""
     first_wait_seconds: float = 0.5
     """Before the second attempt; doubled for each further one."""
     longest_wait_seconds: float = 30.0
@@ -22,6 +22,9 @@ class Patience:
     connect_seconds: float = 10.0
     stall_seconds: float = 30.0
     """Without a byte, after which a connection is given up."""
+    slow_seconds: float = 60.0
+    slow_bytes: int = 1000
+    """Fewer than these in so many seconds: the connection is slow, and given up."""
 
 
 PATIENCE = Patience()

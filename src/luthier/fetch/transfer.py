@@ -197,7 +197,7 @@ class _Transfer:
                     return
                 now = begun
                 is_packed = answer.headers.get("content-encoding", "identity") != "identity"
-                for data in answer.iter_bytes() if is_packed else answer.iter_raw():
+                for data in self._line.steady(answer.iter_bytes() if is_packed else answer.iter_raw()):
                     if not partial.write(*now, data):
                         return
             if lacks := partial.lacks(*now):
