@@ -221,7 +221,7 @@ def articles(embedder: Cached | None) -> None:
         if embedder:
             plain |= {"dense": SearchSpec(way="dense"), "hybrid": SearchSpec()}
         paths: dict[str, dict[str, Any]] = {"plain": {}}
-        paths |= {f"two_step {n}": {"path": "two_step", "documents": n} for n in (10, 15, 20)}
+        paths |= {f"two_step {n}": {"path": "two_step", "documents": n} for n in (10, 15, 18)}
         for way, how in plain.items():
             all_scored = 0.0
             for path, steps in paths.items():

@@ -24,7 +24,7 @@ class SearchSpec(Spec):
     ranks alone (reciprocal rank fusion)."""
     dense_weight: Annotated[float, Field(ge=0, le=1)] = 0.4
     """Share of meaning in fusion, the rest is of words."""
-    documents: Annotated[int, Field(ge=1, le=10_000)] = 15
+    documents: Annotated[int, Field(ge=1, le=10_000)] = 18
     """How many documents the first of two steps keeps."""
     bases: Annotated[int, Field(ge=1, le=100)] = 1
     """Of several knowledge bases, how many are searched: those whose descriptions fit the question best."""
