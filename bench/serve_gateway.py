@@ -34,6 +34,15 @@ ASKED_ALONE = 10
 """How often a single stream is asked in a round: its first tokens are what the middle is taken of."""
 
 
+def add_engine_options(parser: argparse.ArgumentParser) -> None:
+    """Ask for the engine that `engine_of` gives."""
+    parser.add_argument("--model")
+    parser.add_argument("--project", default=".luthier")
+    parser.add_argument("--engine", default="openvino")
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--idle", action="store_true", help="the fixed engine sleeps in its steps")
+
+
 def engine_of(options: argparse.Namespace) -> dict[str, Any]:
     """Give the engine as `gateway_server.py` reads it."""
     names = ("model", "project", "idle", "engine", "dtype")
@@ -216,11 +225,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=10.0, help="of the soak")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--tokens", type=int, default=100, help="of an answer of the overhead")
-    parser.add_argument("--model")
-    parser.add_argument("--project", default=".luthier")
-    parser.add_argument("--engine", default="openvino")
-    parser.add_argument("--dtype", default="float32")
-    parser.add_argument("--idle", action="store_true", help="the fixed engine sleeps in its steps")
+    add_engine_options(parser)
     options = parser.parse_args()
     load = round(os.getloadavg()[0], 1)
     print(f"load {load} on {os.cpu_count()} cores; {options.model or 'an engine of fixed speed'}")

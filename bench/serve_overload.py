@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from serve_gateway import engine_of
+from serve_gateway import add_engine_options, engine_of
 from serving.load import Gateway, Heard, Place, ask_until, cpu_seconds
 
 AT_ONCE = 16
@@ -71,11 +71,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--slo", type=float, default=5.0, help="what p99 of the first token is held against")
-    parser.add_argument("--model")
-    parser.add_argument("--project", default=".luthier")
-    parser.add_argument("--engine", default="openvino")
-    parser.add_argument("--dtype", default="float32")
-    parser.add_argument("--idle", action="store_true", help="the fixed engine sleeps in its steps")
+    add_engine_options(parser)
     options = parser.parse_args()
     found: dict[str, Any] = {"load": round(os.getloadavg()[0], 1), "model": options.model, "slo": options.slo}
     with Gateway(engine_of(options), first_token_seconds=TURN_SHARE * options.slo, waiting=1000) as server:

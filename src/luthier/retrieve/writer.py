@@ -82,9 +82,7 @@ class Writer:
         for kind in KINDS:
             ids: dict[int, bytes] = {}
             for content in (content for content, its in contents.items() if its == kind):
-                row = self._run(
-                    "SELECT id FROM chunk WHERE content = ? AND kind = ? LIMIT 1", (content, kind)
-                ).fetchone()
+                row = self._run(KNOWN, (content, kind)).fetchone()
                 if row:
                     ids[row[0]] = content
             found.update({ids[number]: vector for number, vector in self._stores[kind].vectors(list(ids)).items()})
