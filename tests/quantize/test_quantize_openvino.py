@@ -12,6 +12,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from luthier.artifact.store import Artifact, Store
+from luthier.engine.openvino_core import core
 from luthier.event import hush
 from luthier.quantize.openvino_weights import as_bfloat16, as_int8
 from luthier.quantize.run import quantize
@@ -46,7 +47,7 @@ def ask(request: Any, rows: list[list[int]], begin: int, beam: list[int]) -> np.
 
 def opened(folder: Path) -> Any:
     properties = json.loads((folder / "engine.json").read_text(encoding="utf-8"))["properties"]
-    compiled = openvino.Core().compile_model(folder / "openvino_model.xml", "CPU", properties)
+    compiled = core().compile_model(folder / "openvino_model.xml", "CPU", properties)
     return compiled.create_infer_request()
 
 
@@ -99,5 +100,5 @@ def test_int8_weights_lie_within_half_a_step_of_their_group() -> None:
 
 def computed(node: Any) -> np.ndarray[Any, Any]:
     graph = openvino.Model([node], [], "weights")
-    found = openvino.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})([])
+    found = core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})([])
     return np.array(found[0])

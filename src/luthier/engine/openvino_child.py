@@ -47,10 +47,22 @@ def _open(opening: Mapping[str, Any]) -> Any:
     scheduler.enable_prefix_caching = True  # one pipeline has one adapter, so no other's prefix is in it
     properties = dict(opening["properties"])
     if opening.get("adapter"):
-        mode = getattr(openvino_genai.AdapterConfig.Mode, opening["mode"])
         adapter = openvino_genai.Adapter(opening["adapter"])
-        properties["adapters"] = openvino_genai.AdapterConfig(adapter, 1.0, mode)
+        properties["adapters"] = openvino_genai.AdapterConfig(adapter, 1.0, _mode(opening["is_exact"]))
     return openvino_genai.ContinuousBatchingPipeline(opening["open"], scheduler, "CPU", properties)
+
+
+def _mode(is_exact: bool) -> Any:
+    """Fused into the weights an adapter costs nothing; into narrow ones it would be rounded, or cannot be fused at all.
+
+    OpenVINO 2026.4 multiplies the factors in bfloat16 where the machine can, whatever precision is asked for.
+    """
+    import openvino_genai
+
+    from luthier.engine.openvino_core import core
+
+    is_fused = is_exact and "BF16" not in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return openvino_genai.AdapterConfig.Mode.MODE_FUSE if is_fused else openvino_genai.AdapterConfig.Mode.MODE_STATIC
 
 
 def _work(

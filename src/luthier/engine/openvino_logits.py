@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import openvino
 
+from luthier.engine.openvino_core import core
 from luthier.measure.likeness import log_softmax
 
 PIECE = 128
@@ -18,7 +18,7 @@ class Graph:
     """The graph of a folder made by `quantize kind=openvino-*`, opened as its pipeline is."""
 
     def __init__(self, folder: Path, properties: Mapping[str, Any]) -> None:
-        compiled = openvino.Core().compile_model(folder / "openvino_model.xml", "CPU", dict(properties))
+        compiled = core().compile_model(folder / "openvino_model.xml", "CPU", dict(properties))
         self._request = compiled.create_infer_request()
 
     def logits(self, ids: Sequence[int]) -> Iterator[npt.NDArray[np.float32]]:

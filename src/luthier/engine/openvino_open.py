@@ -56,9 +56,7 @@ def open_openvino(
     if adapter is not None:
         work = Path(tempfile.mkdtemp(prefix="luthier-adapter-"))
         is_exact = properties.get("INFERENCE_PRECISION_HINT") == "f32"
-        # fused into the weights it costs nothing; into narrow weights it would be rounded, or cannot be fused at all
-        mode = "MODE_FUSE" if is_exact else "MODE_STATIC"
-        opening |= {"adapter": str(write_adapter(adapter, folder, work)), "mode": mode}
+        opening |= {"adapter": str(write_adapter(adapter, folder, work)), "is_exact": is_exact}
     peak = (folder / "openvino_model.bin").stat().st_size + cache_bytes + LOADED_BYTES
     engine = Supervised(MODULE, opening, name=name, peak_bytes=peak, tell=tell)
     model = OpenVinoModel(engine, Words(template, int(config["vocab_size"])), name=name, draw=draw, work=work)

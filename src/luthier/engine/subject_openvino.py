@@ -10,6 +10,7 @@ import numpy.typing as npt
 import openvino
 import openvino_genai
 
+from luthier.engine.openvino_core import core
 from luthier.engine.openvino_logits import Graph
 from luthier.engine.subject import Ids
 
@@ -23,7 +24,7 @@ class OpenvinoSubject:
         self._graph: Graph | None = None
         self._pipeline: Any = None
         wished = self._properties["INFERENCE_PRECISION_HINT"]
-        able = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        able = core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         self.by = f"OpenVINO {openvino.__version__.partition('-')[0]}, {'float32' if 'BF16' not in able else wished}"
 
     def logits(self, ids: Ids) -> npt.NDArray[np.float32]:

@@ -65,11 +65,12 @@ def _openvino(out: Path, template: Template, source: Source, work: Path) -> tupl
 
 def _same_ids(out: Path, template: Template) -> bool:
     """Whether the tokenizer's graph gives the ids of the tokenizer, for every probe."""
-    import openvino
     import openvino_tokenizers
 
+    from luthier.engine.openvino_core import core
+
     assert openvino_tokenizers  # its import teaches the runtime the operations of such graphs
-    graph = openvino.Core().compile_model(out / "openvino_tokenizer.xml", "CPU")
+    graph = core().compile_model(out / "openvino_tokenizer.xml", "CPU")
     return all(
         graph([text])["input_ids"][0].tolist() == template.tokenizer(text)["input_ids"] for text in _texts(template)
     )
