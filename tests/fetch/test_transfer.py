@@ -134,6 +134,24 @@ def test_a_server_that_only_stalls_ends_in_an_error(
     assert "network" in caught.value.mend
 
 
+def test_a_byte_before_each_stall_keeps_nothing_going(
+    hub: Hub, tmp_path: Path, told: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("luthier.fetch.patience.PATIENCE", replace(QUICK, stall_seconds=0.3))
+    hub.stall_at = 1
+    with pytest.raises(FetchError, match="sent nothing for 0 seconds; tried 3 times in a row") as caught:
+        run([item_of(hub)], tmp_path, told, connections=1)
+    assert "goes on where it broke off" in caught.value.mend
+    assert hub.sent[NAME] == 3
+
+
+def test_a_byte_before_each_drop_keeps_nothing_going(hub: Hub, tmp_path: Path, told: list[Event]) -> None:
+    hub.drops.extend([1] * 1000)
+    with pytest.raises(FetchError, match=r"127\.0\.0\.1 broke off: .* 3 times in a row"):
+        run([item_of(hub)], tmp_path, told, connections=1)
+    assert hub.sent[NAME] == 3
+
+
 def test_a_server_that_only_trickles_ends_in_an_error(
     hub: Hub, tmp_path: Path, told: list[Event], monkeypatch: pytest.MonkeyPatch
 ) -> None:

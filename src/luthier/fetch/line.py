@@ -160,9 +160,10 @@ class Line:
             yield data
 
     def persist(self, url: str, attempt: Callable[[], T], progress: Callable[[], int] = lambda: 0) -> T:
-        """Try until it is done, as long as `progress` rises now and then.
+        """Try until it is done, as long as `progress` (bytes) rises now and then by what is worth an attempt.
 
-        Raises FetchError after so many attempts in a row without progress or slow, Hung if the line is hung up.
+        Raises FetchError after so many attempts in a row that were slow or brought too little, Hung if the line is
+        hung up.
         """
         failures, best = 0, progress()
         while True:
@@ -175,7 +176,7 @@ class Line:
             except (httpx.TransportError, httpx.TooManyRedirects, httpx.InvalidURL) as error:
                 reason = self._words(error, url)
             now = progress()
-            failures = 1 if now > best and not is_slow else failures + 1
+            failures = 1 if now - best >= self.patience.slow_bytes and not is_slow else failures + 1
             best = max(best, now)
             if failures >= self.patience.attempts:
                 raise FetchError(

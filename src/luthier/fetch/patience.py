@@ -13,7 +13,7 @@ class Patience:
     """Bounds of one transfer."""
 
     attempts: int = 6
-    """In a row without one more byte, or slow ones; else a byte more begins the count anew."""
+    """In a row that were slow, or broke off before `slow_bytes` had come; any other begins the count anew."""
     first_wait_seconds: float = 0.5
     """Before the second attempt; doubled for each further one."""
     longest_wait_seconds: float = 30.0
@@ -24,7 +24,8 @@ class Patience:
     """Without a byte, after which a connection is given up."""
     slow_seconds: float = 60.0
     slow_bytes: int = 1000
-    """Fewer than these in so many seconds: the connection is slow, and given up."""
+    """Fewer than these in so many seconds: the connection is slow, and given up. Fewer in all: the attempt counts as one
+    that brought nothing, else a byte each time would keep it going for ever."""
 
 
 PATIENCE = Patience()
