@@ -24,8 +24,8 @@ class Patience:
     """Without a byte, after which a connection is given up."""
     slow_seconds: float = 60.0
     slow_bytes: int = 1000
-    """Fewer than these in so many seconds: the connection is slow, and given up. Fewer in all: the attempt counts as one
-    that brought nothing, else a byte each time would keep it going for ever."""
+    """Fewer than these in so many seconds: the connection is slow, and given up. Fewer in all: the attempt counts as
+    one that brought nothing, else a byte each time would keep it going for ever."""
 
 
 PATIENCE = Patience()

@@ -137,8 +137,8 @@ class LimitSpec(Spec):
     """Test examples; None: all."""
 
 
-Personal = Literal["email", "phone", "id_card", "bank_card", "ip"]
-PERSONAL: tuple[Personal, ...] = ("email", "phone", "id_card", "bank_card", "ip")
+Personal = Literal["email", "phone", "id_card", "bank_card", "ip", "wechat", "qq", "plate"]
+PERSONAL: tuple[Personal, ...] = ("email", "phone", "id_card", "bank_card", "ip", "wechat", "qq", "plate")
 
 
 class CleanSpec(Spec):
@@ -161,7 +161,7 @@ class CleanSpec(Spec):
     personal: Literal["keep", "mask", "drop"] = "keep"
     """Personal data: put a name of its kind in its place (`[email]`), or leave the row out."""
     personal_kinds: tuple[Personal, ...] = PERSONAL
-    """Which personal data; numbers of identity and bank cards count only where their check digit is right."""
+    """Which personal data; a card's number counts only with a right check digit, or called an identity card."""
     blocklist: str | None = None
     """File of words and phrases, one a line, `re:` before a pattern."""
     blocked: Literal["drop", "mask"] = "drop"

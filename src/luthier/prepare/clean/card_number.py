@@ -13,7 +13,7 @@ _CHECKS = "10X98765432"
 
 def is_identity_card(number: str) -> bool:
     """Whether 18 characters are a Chinese identity card: province, day of birth and check digit are right."""
-    if int(number[:2]) not in _PROVINCES or not _is_day(number[6:14]):
+    if not is_of_a_province(number) or not _is_day(number[6:14]):
         return False
     total = sum(int(digit) * weight for digit, weight in zip(number[:17], _WEIGHTS, strict=True))
     return _CHECKS[total % 11] == number[17].upper()
@@ -21,7 +21,12 @@ def is_identity_card(number: str) -> bool:
 
 def is_old_identity_card(number: str) -> bool:
     """Whether 15 digits may be a Chinese identity card of before 1999: province and day of birth are right."""
-    return int(number[:2]) in _PROVINCES and _is_day("19" + number[6:12])
+    return is_of_a_province(number) and _is_day("19" + number[6:12])
+
+
+def is_of_a_province(number: str) -> bool:
+    """Whether it begins as an identity card does."""
+    return int(number[:2]) in _PROVINCES
 
 
 def _is_day(digits: str) -> bool:

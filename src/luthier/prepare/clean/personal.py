@@ -1,4 +1,4 @@
-"""Personal data in a text: e-mail addresses, telephone numbers, identity and bank cards, IP addresses.
+"""Personal data in a text: e-mail, WeChat, QQ, telephone numbers, identity and bank cards, number plates, IP addresses.
 
 What only looks like it stays: order numbers, ISBNs, prices, dates, versions, and addresses that are nobody's
 (example.com of RFC 2606, private and documentation networks of RFC 6890). Full-width digits count as digits.
@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from luthier.prepare.clean.card_number import is_bank_card, is_identity_card, is_old_identity_card
+from luthier.prepare.clean.card_number import is_bank_card, is_identity_card, is_of_a_province, is_old_identity_card
+from luthier.prepare.clean.contact import may_hold_contact, plates, qq_numbers, wechat_names
 from luthier.prepare.clean.phone import END, FREE, Spans, is_called_otherwise, phones
 from luthier.prepare.spec import Personal
 
@@ -18,7 +19,7 @@ _DASHES_AND_SPACE = {0x2010: 0x2D, 0x2011: 0x2D, 0x2013: 0x2D, 0x3000: 0x20, 0xA
 _HALF_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | _DASHES_AND_SPACE
 """To ASCII, character by character, so that places stay."""
 _ANY = re.compile(r"@|\d(?:[-.: ()]{0,3}\d){6}|[0-9A-Fa-f]:[0-9A-Fa-f:]*:|(?:\d+\.){3}\d")
-"""What every kind has at least: an @, seven digits, two colons between hexadecimal digits, three dots."""
+"""What every kind but contacts has at least: an @, seven digits, two colons between hexadecimal digits, three dots."""
 _EMAIL = re.compile(
     r"(?<![A-Za-z0-9._%+/=-])[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+"
     r"[A-Za-z]{2,24}(?![A-Za-z0-9])"
@@ -29,6 +30,7 @@ _NOBODYS = re.compile(
 _ID_CARD = re.compile(r"(?<![\dA-Za-z_.])[1-9]\d{5} ?(?:19|20)\d{2}[01]\d[0-3]\d ?\d{3}[\dXx](?![\dA-Za-z_])")
 _OLD_ID_CARD = re.compile(r"(?<![\dA-Za-z_.])[1-9]\d{14}(?![\dA-Za-z_])")
 _SAID_ID_CARD = re.compile(r"身份证|证件号|ID ?(?:card|number|no)", re.IGNORECASE)
+_SURELY_ID_CARD = re.compile(r"身份证|证件号|ID ?card", re.IGNORECASE)
 _BANK_CARD = re.compile(
     rf"{FREE}(?:\d{{13,19}}|\d{{4}}(?:[ -]\d{{4}}){{3}}(?:[ -]\d{{1,3}})?|3\d{{3}}[ -]\d{{6}}[ -]\d{{5}}){END}"
 )
@@ -49,7 +51,7 @@ class Found:
 def find(text: str, kinds: Collection[Personal]) -> list[Found]:
     """Give all finds in their order; where two overlap, the kind that is surer (in the order of `FINDERS`) stays."""
     plain = text if text.isascii() else text.translate(_HALF_WIDTH)
-    if not _ANY.search(plain):
+    if not _ANY.search(plain) and not may_hold_contact(plain):
         return []
     found: list[Found] = []
     for kind, finder in FINDERS.items():
@@ -80,13 +82,18 @@ def _emails(text: str) -> Spans:
 
 def _identity_cards(text: str) -> Spans:
     for match in _ID_CARD.finditer(text):
-        if is_identity_card(match.group().replace(" ", "")):
+        number = match.group().replace(" ", "")
+        # One mistyped digit breaks the check digit, and hides nobody
+        if is_identity_card(number) or (is_of_a_province(number) and _is_said(_SURELY_ID_CARD, text, match.start())):
             yield match.span()
     for match in _OLD_ID_CARD.finditer(text):
         # Without a check digit one in some hundred numbers looks like it: it must be called what it is
-        is_said = _SAID_ID_CARD.search(text, max(0, match.start() - 20), match.start()) is not None
-        if is_said and is_old_identity_card(match.group()):
+        if _is_said(_SAID_ID_CARD, text, match.start()) and is_old_identity_card(match.group()):
             yield match.span()
+
+
+def _is_said(name: re.Pattern[str], text: str, begin: int) -> bool:
+    return name.search(text, max(0, begin - 20), begin) is not None
 
 
 def _bank_cards(text: str) -> Spans:
@@ -113,6 +120,9 @@ def _is_somebodys(address: str) -> bool:
 
 FINDERS: dict[Personal, Callable[[str], Spans]] = {
     "email": _emails,
+    "wechat": wechat_names,
+    "qq": qq_numbers,
+    "plate": plates,
     "id_card": _identity_cards,
     "bank_card": _bank_cards,
     "phone": phones,

@@ -12,6 +12,8 @@ END = (
     r"(?! ?(?:元|美元|块钱|万|亿|[Kk]?[Bb]ytes|dollars|USD|RMB|CNY))"
 )
 """What may not follow a number, for the same reasons."""
+EXTENSION = r"(?:(?:,? ?(?:转|分机号?:?|[Ee]xt\.?:?)|-) ?\d{1,6}(?!\d))?"
+"""The number within a house, after the house's own."""
 _PATTERNS = tuple(
     re.compile(pattern)
     for pattern in (
@@ -19,15 +21,18 @@ _PATTERNS = tuple(
         rf"{FREE}(?:\(?\+?(?:00)?86\)?[ -]?)?1[3-9]\d[ -]?\d{{4}}[ -]?\d{{4}}{END}",
         # Chinese landlines, with the area's number apart
         rf"{FREE}(?:\(?\+?86\)?[ -]?)?(?:\(0[1-9]\d{{1,2}}\) ?|0[1-9]\d{{1,2}}[- ])"
-        rf"[2-9]\d{{2,3}}[- ]?\d{{4}}(?:-\d{{1,6}})?{END}",
-        # Chinese service numbers, in groups
-        rf"{FREE}(?:\+?86[ -]?)?[48]00(?:[ -]\d{{3}}[ -]?\d{{4}}|[ -]\d{{4}}[ -]?\d{{3}}){END}",
-        # North America, in groups
-        rf"{FREE}(?:\+?1[-. ])?(?:\([2-9]\d{{2}}\) ?|[2-9]\d{{2}}(?P<by>[-. ]))"
-        rf"[2-9]\d{{2}}(?(by)(?P=by)|[-. ])\d{{4}}{END}",
+        rf"[2-9]\d{{2,3}}[- ]?\d{{4}}{EXTENSION}{END}",
+        # Chinese service numbers, in groups with dashes
+        rf"{FREE}(?:\+?86[ -]?)?[48]00-(?:\d{{3}}-?\d{{4}}|\d{{4}}-?\d{{3}}){EXTENSION}{END}",
+        # North America, in groups; 400 is no area there
+        rf"{FREE}(?:\+?1[-. ])?(?:\((?!400)[2-9]\d{{2}}\) ?|(?!400)[2-9]\d{{2}}(?P<by>[-. ]))"
+        rf"[2-9]\d{{2}}(?(by)(?P=by)|[-. ])\d{{4}}(?:,? ?(?:[Ee]xt\.?:?|x) ?\d{{1,6}}(?!\d))?{END}",
     )
 )
-_CALLED_SO = re.compile(rf"(?:电话|热线|拨打|客服|致电)[^\d\n]{{0,6}}(?P<number>[48]00\d{{7}}|0[1-9]\d{{9,10}}){END}")
+_CALLED_SO = re.compile(
+    r"(?:电话|热线|拨打|客服|致电)[^\d\n]{0,6}(?P<number>(?:[48]00[ -]?(?:\d{3}[ -]?\d{4}|\d{4}[ -]?\d{3})"
+    rf"|0[1-9]\d{{9,10}}){EXTENSION}){END}"
+)
 _INTERNATIONAL = re.compile(rf"(?<![\dA-Za-z_.+/=^)*-])(?<!\d )\+[1-9](?:[-. ()]{{0,2}}\d){{7,14}}{END}")
 _CALLED_OTHERWISE = re.compile(
     r"(?:订单|单号|编号|流水号?|序列号?|型号|货号|批号|条码|版本|专利|文号|第|order|invoice|tracking|serial|ticket"
