@@ -41,6 +41,22 @@ def test_a_text_or_a_pair_of_them_is_classified() -> None:
     ]
 
 
+def test_a_number_with_a_point_anywhere_makes_numbers_of_all_and_a_name_makes_classes(told: list[Event]) -> None:
+    def form_of(*given: object) -> Chose:
+        rows = [Row(f"a.csv:{number}", {"text": "t", "label": label}) for number, label in enumerate(given, 2)]
+        recognise(rows[0], SetSpec(source="a.csv"), SplitSpec(), told.append, rows[1:])
+        assert isinstance(told[-1], Chose)
+        return told[-1]
+
+    assert form_of(5, 4, 3.5) == Chose("label", "number", "label is 3.5 at a.csv:4, and a number in each row")
+    assert form_of("5", "", "3.5").value == "number"
+    assert form_of("5", "3.5", "high") == Chose("label", "class", "label is 'high' at a.csv:4")
+    assert form_of(5, 4) == Chose("label", "class", "label is a whole number in each row")
+    assert form_of("high", "5") == Chose("label", "class", "the first label is 'high'")
+    assert form_of(True, 4).value == "class"
+    assert form_of(["a"], 4).value == "several classes"
+
+
 def test_the_first_label_says_whether_all_are_classes_or_numbers_and_it_is_told(told: list[Event]) -> None:
     def row(label: object) -> dict[str, Any]:
         return {"text": "t", "label": label}

@@ -91,12 +91,10 @@ def test_an_object_that_holds_one_list_of_objects_is_read_as_that_list_and_told(
     assert told[0] == Chose("rows", "data", "a.json is one object, and its list of objects has this name")
 
 
-def test_two_lists_of_objects_are_not_chosen_between(tmp_path: Path) -> None:
-    with pytest.raises(DataError) as caught:
-        read(tmp_path, "a.json", '{"a": [{"q": 1}],\n "b": [{"q": 1}]}')
-    assert caught.value.what == "the file holds two lists of objects: 'a' and 'b'"
-    assert caught.value.where == "a.json:2"
-    assert "a list of their own" in caught.value.mend
+def test_rows_of_two_lists_of_objects_are_read_and_say_which_they_are_of(tmp_path: Path) -> None:
+    rows = read(tmp_path, "a.json", '{"a": [{"q": 1}, {"q": 2}],\n "n": [3], "b": [{"q": 4}]}')
+    wanted = [("a.json:1", {"q": 1, "_list": "a"}), ("a.json:1", {"q": 2, "_list": "a"})]
+    assert good(rows) == [*wanted, ("a.json:2", {"q": 4, "_list": "b"})]
 
 
 @pytest.mark.parametrize(
@@ -105,6 +103,7 @@ def test_two_lists_of_objects_are_not_chosen_between(tmp_path: Path) -> None:
         '{"messages": [{"role": "user"}], "q": 1}\n',
         '{\n "messages": [{"role": "user"}],\n "q": 1\n}',
         '{\n "q": 1, "messages": [\n{"role": "user"}]}\n{"q": 2}',
+        '{"q": 1, "messages": [\n{"role": "user"}]}\n{"q": 2}',
     ],
 )
 def test_objects_written_over_several_lines_are_rows(tmp_path: Path, text: str) -> None:

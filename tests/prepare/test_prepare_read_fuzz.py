@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from luthier.artifact.example import Example, from_plain, line_of
 from luthier.errors import DataError
 from luthier.event import hush
+from luthier.prepare.batch_forms import formed_batches
 from luthier.prepare.fault import Fault
-from luthier.prepare.forms import FORMS, Form, recognise
-from luthier.prepare.rows import Row, batches, parse
+from luthier.prepare.forms import FORMS, Form
+from luthier.prepare.rows import Row, parse
 from luthier.prepare.source import Source
 from luthier.prepare.spec import ColumnsSpec, SetSpec, SplitSpec
 
@@ -54,6 +55,11 @@ ROWS = st.one_of(
     st.fixed_dictionaries({"chosen": TURNS | VALUES, "rejected": TURNS | VALUES}, optional={"prompt": TURNS | VALUES}),
     st.fixed_dictionaries({"prompt": TURNS | VALUES, "completion": TURNS | VALUES}, optional={"label": VALUES}),
     st.fixed_dictionaries({"instruction": VALUES, "output": VALUES, "history": VALUES}),
+    st.fixed_dictionaries({"context": VALUES, "question": VALUES, "answers": VALUES}),
+    st.fixed_dictionaries(
+        {"paragraphs": st.lists(st.dictionaries(st.sampled_from(("text", "qas")), VALUES), max_size=3) | VALUES},
+        optional={"label": VALUES, "data": VALUES},
+    ),
     st.fixed_dictionaries({"text": VALUES}, optional={"label": VALUES, "json": VALUES}),
     st.fixed_dictionaries(
         {"request": st.fixed_dictionaries({"messages": TURNS}) | VALUES, "response": VALUES, "feedback": VALUES}
@@ -78,14 +84,14 @@ SPECS = st.builds(
 
 def check(data: bytes, name: str, spec: SetSpec, encoding: str = "auto") -> None:
     """Read a file to the end, or to its error; every example must survive its way to disk and back."""
-    form: Form | None = None
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
         path.write_bytes(data)
         try:
-            for batch in batches(Source(path, name), encoding, 2, hush):
-                for row in parse(batch):
-                    form = _check_row(row, form, spec, name)
+            spec = spec.model_copy(update={"encoding": encoding})
+            for form, batch in formed_batches(Source(path, name), spec, SplitSpec(), hush):
+                for row in parse(batch) if form is None else form.rows(parse(batch)):
+                    _check_row(row, form, name)
         except DataError as error:
             is_whole = bool(error.what and error.where and error.mend)
             event("an error")
@@ -93,9 +99,9 @@ def check(data: bytes, name: str, spec: SetSpec, encoding: str = "auto") -> None
                 raise
 
 
-def _check_row(row: Row | Fault, form: Form | None, spec: SetSpec, name: str) -> Form | None:
+def _check_row(row: Row | Fault, form: Form | None, name: str) -> None:
     if isinstance(row, Row):
-        form = form or recognise(row, spec, SplitSpec(), hush)
+        assert form is not None
         row = form.read(row) if form.wants(row) else Fault("filtered", "filtered", row.place, "none")  # type: ignore[assignment]
     if isinstance(row, Fault):
         event(row.reason)
@@ -107,7 +113,6 @@ def _check_row(row: Row | Fault, form: Form | None, spec: SetSpec, name: str) ->
         assert from_plain(json.loads(line_of(row).encode("utf-8"))) == row
         assert row.messages or row.texts
         assert not row.messages or row.messages[-1].role == "assistant"
-    return form
 
 
 @pytest.mark.slow

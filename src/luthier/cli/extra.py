@@ -13,6 +13,7 @@ import click
 from luthier.artifact.store import Artifact, Store
 from luthier.cli.act import ask_leave, show_answer
 from luthier.cli.release import RELEASE_OPTIONS, decide
+from luthier.cli.restore import RESTORE_OPTIONS, restore_instead
 from luthier.cli.stdout import stdout
 from luthier.errors import SpecError, Stopped
 from luthier.event import Tell
@@ -36,6 +37,10 @@ class Extra:
     """Called with the spec in place of the stage's function; gives what reports and then says the exit status, or None
     where the stage is to be run."""
     afterwards: Callable[[Artifact, Inputs, Mapping[str, Any]], None] | None = None
+
+
+def _prepared_instead(store: Store, given: Mapping[str, Any], has_settings: bool) -> bool:
+    return restore_instead(store, given, has_settings) or _look_instead(store, given, has_settings)
 
 
 def _look_instead(store: Store, given: Mapping[str, Any], has_settings: bool) -> bool:
@@ -221,11 +226,12 @@ EXTRAS: dict[str, Extra] = {
             click.Option(["--lint"], is_flag=True, help="Make nothing: report what is wrong; status 1 for errors."),
             click.Option(["--json"], is_flag=True, help="With --lint: as JSON."),
             click.Option(["--lengths-png"], metavar="FILE", help="With --lint: draw the lengths of the rows, too."),
+            *RESTORE_OPTIONS,
             click.Option(
                 ["--processes"], type=int, metavar="N", help="Work in N processes (default: one for each core)."
             ),
         ),
-        instead=_look_instead,
+        instead=_prepared_instead,
         arguments=lambda given: {"processes": given["processes"]},
         rather=_lint,
         afterwards=_look_afterwards,

@@ -46,6 +46,8 @@ class Batch:
     """Of a table in text: its header."""
     classes: tuple[str, ...] | None = None
     """Of lines of text: the class of each."""
+    list_name: str = ""
+    """Of a JSON object that holds the rows: the name of their list."""
     class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Column -> the names of the classes that it holds as numbers."""
 
@@ -76,15 +78,16 @@ def grouped(values: Iterable[tuple[int, Any, int]], size: int) -> Iterator[list[
         yield group
 
 
-def row_of(value: Any, place: str) -> Row | Fault:
-    """Make a row of a JSON value: an object, an object alone in a list, or a list of turns."""
-    if isinstance(value, list) and value and all(_is_turn(turn) for turn in value):
-        value = {"messages": value}
-    elif isinstance(value, list) and len(value) == 1:
-        value = value[0]
-    if not isinstance(value, dict):
-        return Fault("not an object", f"the row is {_short(value)}, not an object", place, 'write {"column": value}')
-    return Row(place, value)
+def rows_of(value: Any, place: str) -> Iterator[Row | Fault]:
+    """Make rows of a JSON value: one of an object or of a list of turns, one of each object in a list."""
+    if isinstance(value, dict):
+        yield Row(place, value)
+    elif isinstance(value, list) and value and all(_is_turn(turn) for turn in value):
+        yield Row(place, {"messages": value})
+    elif isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
+        yield from (Row(place, one) for one in value)
+    else:
+        yield Fault("not an object", f"the row is {_short(value)}, not an object", place, 'write {"column": value}')
 
 
 def _is_turn(value: Any) -> bool:

@@ -44,6 +44,8 @@ class Result:
     factors: Weights
     """What `weights` makes of each row's weight, shape (rows,)."""
     evidence: Evidence
+    leaders: Ints | None
+    """Of near duplicates, the row that stays for each, shape (rows,); None where they are kept."""
 
 
 def build_examples(
@@ -96,11 +98,12 @@ def gather_result(
     gathered.facts["weight"] *= factors
     choice = Choice(gathered.facts, gathered.tags, gathered.dropped, gathered.place)
     names = [one.tag or ", ".join(one.paths) for one, _ in sets]
-    chosen = choose(choice, spec, names, _Alike(gathered), tell)
+    alike = _Alike(gathered)
+    chosen = choose(choice, spec, names, alike, tell)
     if not is_lint:
         _check_lengths(gathered, chosen)
         _check_filled(spec, gathered, chosen, tell)
-    return Result(gathered, chosen, factors, _evidence(gathered, chosen, passages))
+    return Result(gathered, chosen, factors, _evidence(gathered, chosen, passages), alike.leaders)
 
 
 def _check_ledger(spec: PrepareSpec, gathered: Gathered, weights: Mapping[str, float]) -> None:
@@ -122,8 +125,7 @@ def _write(spec: PrepareSpec, result: Result, out: Path, tell: Tell) -> Mapping[
     if len(train):
         room = _room(spec, result)
         figures["packing"] = packing_figures(gathered, train, write_plan(out, gathered, train, room), room)
-    if gathered.cleaned:
-        write_cleaned(out, gathered)
+    write_cleaned(out, gathered, result.leaders)
     report = make_report(result.evidence)
     write_report(report, out)
     tell_figures(gathered, figures, tell)
@@ -152,10 +154,11 @@ def _check_pack(spec: PrepareSpec) -> None:
 
 
 class _Alike:
-    """Says which rows stay when near duplicates are left out."""
+    """Says which rows stay when near duplicates are left out, and remembers for which others."""
 
     def __init__(self, gathered: Gathered) -> None:
         self._path = gathered.folder / SIGNATURES
+        self.leaders: Ints | None = None
 
     def __call__(self, rows: Ints, facts: Facts, share: float) -> Bools:
         """Rows that are no part of it are made to have no words: they are like no other."""
@@ -169,8 +172,9 @@ class _Alike:
                 piece.flush()
                 del piece
         signed = np.memmap(self._path, np.uint32, "r", shape=(len(facts), near.SLOTS))
-        stays: Bools = near.keep(signed, np.ascontiguousarray(facts["place"]), share)
-        return stays[rows]
+        self.leaders = near.leaders(signed, np.ascontiguousarray(facts["place"]), share)
+        stays: Bools = self.leaders[rows] == rows
+        return stays
 
 
 def _check_lengths(gathered: Gathered, chosen: Chosen) -> None:

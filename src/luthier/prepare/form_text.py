@@ -1,14 +1,12 @@
-"""Forms of text: to continue, to classify (alone or as a pair), and to extract JSON from."""
+"""Forms of text: to continue, to classify (alone or as a pair), to extract JSON from, to read and be asked about."""
 
-import re
-from collections.abc import Mapping
 from typing import Any
 
-from luthier.event import Chose
 from luthier.prepare import form_chat
 from luthier.prepare.conversation import messages_of, turn
 from luthier.prepare.fault import BadRow
 from luthier.prepare.form_chat import Data, Fields, Names, first_there
+from luthier.prepare.labels import KIND, LABEL_KINDS, label_in
 from luthier.prepare.spec import ColumnsSpec, SetSpec
 from luthier.prepare.values import canonical, unpacked, wanted_text
 
@@ -24,10 +22,6 @@ PAIRS = (
 )
 LABELS = (("label",), ("labels",), ("class",), ("category",), ("score",), ("similar",))
 EXTRACTED = (("json",), ("entities",), ("extracted",), ("fields",), ("output",))
-WITH_POINT = re.compile(r"\s*[-+]?\d*\.\d+([eE][-+]?\d+)?\s*")
-"""A number in a table that is meant to be one: a class is hardly called 3.5."""
-KIND = "kind of label"
-"""Not a column: what the first row's label decides for all."""
 
 
 def text_columns(data: Data, columns: ColumnsSpec) -> Names:
@@ -51,69 +45,13 @@ def class_columns(data: Data, columns: ColumnsSpec) -> Names:
     return {**dict(zip(("text", "second_text"), texts, strict=False)), "label": label}
 
 
-def settle_classification(data: Data, names: Names) -> tuple[Names, Chose | None]:
-    """Let the first label say what all are: classes, several classes a row, or numbers."""
-    first = _given(data, names)
-    kind = "class"
-    if isinstance(first, list):
-        kind = "several classes"
-    elif isinstance(first, float) or (isinstance(first, str) and WITH_POINT.fullmatch(first)):
-        kind = "number"
-    return {**names, KIND: kind}, Chose("label", kind, why=f"the first {names['label']} is {first!r:.60}")
-
-
 def read_classification(data: Data, names: Names, spec: SetSpec) -> Fields:
     """Read the texts and their label."""
     texts = tuple(_text(data, names[name]) for name in ("text", "second_text") if name in names)
-    given = _given(data, names)
+    given = label_in(data, names)
     if given is None or given == "":
         raise BadRow("no label", f"{names['label']} is empty", "fill it in")
     return {"texts": texts, "label": LABEL_KINDS[names[KIND]](given, names["label"])}
-
-
-def _given(data: Data, names: Names) -> Any:
-    given = data.get(names["label"])
-    return unpacked(given) if isinstance(given, str) and given.lstrip().startswith("[") else given
-
-
-def _class(given: Any, column: str) -> str:
-    if isinstance(given, float) and not given.is_integer():
-        raise BadRow(
-            "label of another kind",
-            f"{column} is {given!r}, a number, and the file's first is a class",
-            f"make all of them numbers: map.{column}='{{{{ {column} | float }}}}', and the other columns with map too",
-        )
-    if isinstance(given, bool):
-        return "true" if given else "false"
-    if isinstance(given, float):
-        return str(int(given))
-    if isinstance(given, list | dict):
-        raise BadRow("label of another kind", f"{column} is {given!r:.60}, and the file's first is a class", ONE_KIND)
-    name = wanted_text(given, column).strip()
-    if not name:
-        raise BadRow("no label", f"{column} is empty", "fill it in")
-    return name
-
-
-def _classes(given: Any, column: str) -> tuple[str, ...]:
-    if not isinstance(given, list):
-        raise BadRow("label of another kind", f"{column} is {given!r:.60}, and the file's first is a list", ONE_KIND)
-    return tuple(sorted({_class(one, column) for one in given if one is not None}))
-
-
-def _number(given: Any, column: str) -> float:
-    try:
-        number = float(given) if isinstance(given, str | int | float) and not isinstance(given, bool) else None
-    except (ValueError, OverflowError):
-        number = None
-    if number is None or number != number or number in (float("inf"), float("-inf")):
-        raise BadRow("label of another kind", f"{column} is {given!r:.60}, and the file's first is a number", ONE_KIND)
-    return number
-
-
-ONE_KIND = "write all labels of a file in one way"
-LABEL_KINDS: Mapping[str, Any] = {"class": _class, "several classes": _classes, "number": _number}
-"""What a label is -> how it is read, into an `artifact.example.Label`."""
 
 
 def extraction_columns(data: Data, columns: ColumnsSpec) -> Names:
@@ -141,6 +79,30 @@ def read_extraction(data: Data, names: Names, spec: SetSpec) -> Fields:
     prompt = form_chat.alpaca_prompt(data, spec) if is_alpaca else asked
     system = form_chat.system_of(data, spec.columns.system or "system", spec)
     return {"messages": messages_of([*prompt, answer], system)}
+
+
+def reading_columns(data: Data, columns: ColumnsSpec) -> Names:
+    """A text, a question about it, and its answers, as SQuAD has them."""
+    return {"answers": "answers", "question": "question", "context": "context"}
+
+
+def read_reading(data: Data, names: Names, spec: SetSpec) -> Fields:
+    """Read a text and a question, joined by a blank line (as the task `reading` asks), and the first known answer."""
+    context, question = (_text(data, names[name]) for name in ("context", "question"))
+    answers = [text for text in _answers(unpacked(data.get(names["answers"]))) if text.strip()]
+    if not answers:
+        raise BadRow("no answer", "answers holds no text: the question has none", "leave it out (bad_rows=drop)")
+    turns = [turn("user", f"{context}\n\n{question}"), turn("assistant", answers[0])]
+    return {"messages": messages_of(turns, form_chat.system_of(data, spec.columns.system or "system", spec))}
+
+
+def _answers(value: Any) -> list[str]:
+    """Give the texts of answers: SQuAD's objects, the lists that `datasets` makes of them, or bare texts."""
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, dict):
+        return _answers(value.get("text"))
+    return [text for one in value for text in _answers(one)] if isinstance(value, list) else []
 
 
 def _text(data: Data, column: str) -> str:

@@ -4,18 +4,19 @@ Sources: alpaca, ShareGPT and preference rows as LLaMA-Factory's `data/README.md
 OpenAI's chat completions and fine-tuning files; prompt and completion, preference and KTO as TRL's dataset formats.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from luthier.artifact.example import Example
 from luthier.errors import DataError
 from luthier.event import Chose, Tell
-from luthier.prepare import form_chat, form_choice, form_text
+from luthier.prepare import form_chat, form_choice, form_text, labels
 from luthier.prepare.batch import Row
 from luthier.prepare.fault import BadRow, Fault
 from luthier.prepare.filter import known_columns, matches
 from luthier.prepare.identity import content_id
+from luthier.prepare.nested import LIST, Nest, find_nests, laid_flat
 from luthier.prepare.row_map import mapped
 from luthier.prepare.spec import ColumnsSpec, SetSpec, SplitSpec
 from luthier.prepare.values import wanted_text, weight_of
@@ -35,8 +36,6 @@ class Kind:
     """Gives the fields of an Example. Raises BadRow."""
     fits: Callable[[Data, Names], bool] = lambda data, names: True
     """Whether what stands in the columns is of the form, too."""
-    settle: Callable[[Data, Names], tuple[Names, Chose | None]] = lambda data, names: (names, None)
-    """What the first row decides for all others, and how it is told."""
     wants: Callable[[Data, Names], bool] = lambda data, names: True
     """Whether a row is meant to be learned from."""
 
@@ -49,9 +48,8 @@ FORMS: dict[str, Kind] = {
     "conversations": Kind(form_chat.conversations_columns, form_chat.read_messages),
     "extraction": Kind(form_text.extraction_columns, form_text.read_extraction, form_text.fits_extraction),
     "alpaca": Kind(form_chat.alpaca_columns, form_chat.read_alpaca),
-    "classification": Kind(
-        form_text.class_columns, form_text.read_classification, settle=form_text.settle_classification
-    ),
+    "classification": Kind(form_text.class_columns, form_text.read_classification),
+    "reading": Kind(form_text.reading_columns, form_text.read_reading),
     "completion": Kind(form_chat.completion_columns, form_chat.read_completion),
     "text": Kind(form_text.text_columns, form_text.read_text),
 }
@@ -65,6 +63,22 @@ class Form:
     name: str
     names: Names
     spec: SetSpec = field(repr=False)
+    nests: tuple[Nest, ...] = ()
+    """The lists inside the file's rows in which the rows are that it reads."""
+
+    def rows(self, parsed: Iterable[Row | Fault]) -> Iterator[Row | Fault]:
+        """Give the rows to read of those that stand in the file."""
+        return laid_flat(parsed, self.nests) if self.nests else iter(parsed)
+
+    def look(self, rows: Iterable[Row | Fault], looked: labels.Looked) -> labels.Looked:
+        """Look at the labels of the rows that are asked for."""
+        for row in rows:
+            if isinstance(row, Row) and self.wants(row):
+                try:
+                    looked.see(labels.label_in(self._data(row), self.names), row.place)
+                except BadRow:
+                    continue  # read() says what is wrong
+        return looked
 
     def wants(self, row: Row) -> bool:
         """Tell whether a row passes the set's filter (`where`), and is not one that was disliked."""
@@ -107,12 +121,28 @@ def _either(column: str | None, data: Data, whole: Data) -> Any:
     return data.get(column, whole.get(column)) if column else None
 
 
-def recognise(first: Row, spec: SetSpec, split: SplitSpec, tell: Tell) -> Form:
+def recognise(
+    first: Row,
+    spec: SetSpec,
+    split: SplitSpec,
+    tell: Tell,
+    head: Sequence[Row] = (),
+    all_rows: Callable[[], Iterable[Row | Fault]] = tuple,
+) -> Form:
     """Give the form of a file by its first row, or check the one that is asked for, and tell it.
 
+    `head` are the rows that were read with it: they show lists of rows where the first has empty ones, and what labels
+    are. `all_rows` reads the file where they are not enough: whole numbers may be classes or numbers to predict.
     `split` may name columns too (split.hold_out.where). Raises DataError if no form fits, if the file
     lacks a column that the spec names, or if a text in `map` fails on the first row.
     """
+    nests = _nests(first, spec, head)
+    top = (first, *head)
+    if nests:
+        first = next((row for row in laid_flat(top, nests) if isinstance(row, Row)), first)
+        told = " and ".join(".".join(nest) for nest in nests)
+        more = f"; {LIST} says which" if len(nests) > 1 else ""
+        tell(Chose("rows", told, why=f"{first.file} has its rows in lists, each with what stands around it{more}"))
     data = _mapped(first, spec)
     name, names = (spec.form, dict[str, str]()) if spec.form != "auto" else _recognised(first, data, spec, tell)
     kind = FORMS[name]
@@ -128,13 +158,35 @@ def recognise(first: Row, spec: SetSpec, split: SplitSpec, tell: Tell) -> Form:
             _check_there(column, {**first.data, **data}, first)
         for column in (*spec.where, *(split.hold_out.where if split.hold_out else ())):
             _check_there(column, first.data, first)
-    try:
-        names, told = kind.settle(data, names)
-    except BadRow:
-        told = None  # the row itself says so when it is read
-    if told is not None:
-        tell(told)
-    return Form(name, names, spec)
+    form = Form(name, names, spec, nests)
+    if name != "classification":
+        return form
+    looked = form.look(form.rows(top), labels.Looked())
+    looked = form.look(form.rows(all_rows()), looked) if looked.is_open else looked
+    tell(looked.told(names["label"]))
+    return replace(form, names={**names, labels.KIND: looked.kind})
+
+
+def _nests(first: Row, spec: SetSpec, head: Sequence[Row]) -> tuple[Nest, ...]:
+    """Find the lists inside rows that are of no form themselves; with `map` the spec says what a row is."""
+    if spec.map or _form_of(first.data, spec):
+        return ()
+    for row in (first, *head):
+        found = find_nests(row.data, lambda data: bool(_form_of(data, spec)))
+        if found:
+            return tuple(found)
+    return ()
+
+
+def _form_of(data: Data, spec: SetSpec) -> str:
+    """Give the form of a row by its columns; '' if it is of none, or not of the one that is asked for."""
+    asked = "columns" if spec.columns.user is not None else spec.form
+    for name, kind in FORMS.items():
+        names = kind.names(data, spec.columns)
+        is_there = all(column in data for column in names.values())
+        if is_there and (asked == name or (asked == "auto" and kind.fits(data, names))):
+            return name
+    return ""
 
 
 def _mapped(first: Row, spec: SetSpec) -> Data:

@@ -17,12 +17,12 @@ from luthier.artifact.example import Example, from_plain
 from luthier.artifact.tokens import Tokens
 from luthier.errors import DataError, LuthierError, SpecError
 from luthier.event import Chose, Progress, Tell, Warned
+from luthier.prepare.batch_forms import formed_batches
 from luthier.prepare.dropped import Dropped, tally
 from luthier.prepare.facts import FACT, Facts
 from luthier.prepare.filter import known_columns
-from luthier.prepare.forms import optional, recognise
+from luthier.prepare.forms import optional
 from luthier.prepare.pool import ordered
-from luthier.prepare.rows import ROWS, Row, batches, parse
 from luthier.prepare.shards import NOTHING, Shard, read_shard
 from luthier.prepare.source import Source
 from luthier.prepare.spec import PrepareSpec, SetSpec
@@ -165,11 +165,7 @@ def _tasks(setup: Setup, sources: Sequence[Sequence[Source]], tell: Tell) -> Ite
     number = source_number = 0
     for set_number, (one, files) in enumerate(zip(setup.sets, sources, strict=True)):
         for source in files:
-            form = None
-            for batch in batches(source, one.encoding, ROWS, tell):
-                if form is None:
-                    first = next((row for row in parse(batch) if isinstance(row, Row)), None)
-                    form = None if first is None else recognise(first, one, setup.spec.split, tell)
+            for form, batch in formed_batches(source, one, setup.spec.split, tell):
                 yield Task(number, set_number, source_number, form, batch)
                 number += 1
             source_number += 1

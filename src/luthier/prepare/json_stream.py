@@ -3,11 +3,12 @@
 import json
 import re
 from collections.abc import Generator, Iterator
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 from luthier.errors import DataError
 from luthier.event import Chose, Tell
 from luthier.prepare.line_rows import DECODER
+from luthier.prepare.nested import OWN_LISTS
 
 CHUNK = 1 << 18
 """Characters read at a time; only an element that is longer makes the window grow."""
@@ -16,10 +17,18 @@ NEAR = 64
 SPACE = re.compile(r"[ \t\r\n]*")
 WORDS = ("true", "false", "null", "NaN", "-Infinity")
 """A JSON text that is cut off inside one of these (or before it) breaks at its beginning."""
-OWN_LISTS = ("messages", "conversations", "chosen", "rejected", "prompt", "completion", "tools", "history", "functions")
-"""Lists of objects that belong to one row."""
-Element = tuple[int, Any, int]
-"""The line where it begins, the value, and its length in characters."""
+
+
+class Element(NamedTuple):
+    """One value of a document."""
+
+    line: int
+    """Where it begins, from 1."""
+    value: Any
+    length: int
+    """In characters."""
+    list_name: str = ""
+    """The name of the list it stands in, where that stands in an object."""
 
 
 class Window:
@@ -79,7 +88,7 @@ class Window:
                 if self._ended or len(self._window) - end > NEAR:
                     length = end - self._place
                     self._place = end
-                    return line, value, length
+                    return Element(line, value, length)
             except json.JSONDecodeError as error:
                 is_far = error.pos + NEAR < len(self._window) and not error.msg.startswith("Unterminated")
                 if self._ended or is_far:
@@ -110,7 +119,8 @@ def is_json_lines(head: str) -> bool:
     try:
         DECODER.decode(first.strip())
     except json.JSONDecodeError as error:
-        goes_on = bool(end) and error.pos >= len(first.rstrip()) and not rest.startswith("{")
+        is_open = first.rstrip().endswith(("[", "{", ",", ":"))
+        goes_on = bool(end) and error.pos >= len(first.rstrip()) and (is_open or not rest.startswith("{"))
         return bool(end) and not goes_on
     except (ValueError, RecursionError):
         return True
@@ -118,7 +128,7 @@ def is_json_lines(head: str) -> bool:
 
 
 def elements(text: TextIO, label: str, tell: Tell) -> Iterator[Element]:
-    """Give the rows of a document: the elements of its list, or of the one list of objects inside its object.
+    """Give the rows of a document: the elements of its list, or of the lists of objects inside its object.
 
     Several objects one after the other are a row each. Raises DataError for what is no JSON, or is cut off.
     """
@@ -135,12 +145,12 @@ def elements(text: TextIO, label: str, tell: Tell) -> Iterator[Element]:
             raise window.broken("something follows the object that holds the rows")
 
 
-def _listed(window: Window) -> Iterator[Element]:
+def _listed(window: Window, name: str = "") -> Iterator[Element]:
     """Give the elements of a list whose bracket is passed."""
     if window.passes("]"):
         return
     while True:
-        yield window.element()
+        yield window.element()._replace(list_name=name)
         if window.passes("]"):
             return
         if not window.passes(","):
@@ -148,31 +158,25 @@ def _listed(window: Window) -> Iterator[Element]:
 
 
 def _object(window: Window, label: str, tell: Tell) -> Generator[Element, None, bool]:
-    """Give the rows of an object whose brace is passed: those of the list inside, or itself. True: it had a list."""
+    """Give the rows of an object whose brace is passed: those of the lists inside, or itself. True: it had a list."""
     line, fields = window.line, dict[str, Any]()
-    rows_in: str | None = None
+    lists: list[str] = []
     while not window.passes("}"):
-        if (fields or rows_in is not None) and not window.passes(","):
+        if (fields or lists) and not window.passes(","):
             raise window.broken("a comma or } is missing")
         if window.peek() != '"':
             raise window.broken("a name in quotes is missing")
-        name = window.element()[1]
+        name = window.element().value
         if not window.passes(":"):
             raise window.broken("a colon is missing")
         if name in OWN_LISTS or not window.passes("["):
-            fields[name] = window.element()[1]
+            fields[name] = window.element().value
         elif window.peek() != "{":
-            fields[name] = [value for _, value, _ in _listed(window)]
-        elif rows_in is not None:
-            raise DataError(
-                f"the file holds two lists of objects: {rows_in!r} and {name!r}",
-                where=f"{label}:{window.line}",
-                mend="write the rows as a list of their own, or as JSON lines",
-            )
+            fields[name] = [element.value for element in _listed(window)]
         else:
-            rows_in = name
+            lists.append(name)
             tell(Chose("rows", name, why=f"{label} is one object, and its list of objects has this name"))
-            yield from _listed(window)
-    if rows_in is None:
-        yield line, fields, 0
-    return rows_in is not None
+            yield from _listed(window, name)
+    if not lists:
+        yield Element(line, fields, 0)
+    return bool(lists)

@@ -5,10 +5,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from luthier.errors import DataError
 from luthier.event import Chose, Tell, hush
-from luthier.prepare.batch import MOST_CHARACTERS, Batch, Row, row_of
+from luthier.prepare.batch import MOST_CHARACTERS, Batch, Row, rows_of
 from luthier.prepare.fault import Fault
 from luthier.prepare.opening import encoding_of, opened, opened_bytes, wrong_byte
 from luthier.prepare.source import Source
@@ -40,12 +41,28 @@ def parse_json_lines(batch: Batch) -> Iterator[Row | Fault]:
             continue
         place = f"{batch.label}:{number}"
         try:
-            yield row_of(DECODER.decode(line), place)
+            yield from rows_of(DECODER.decode(line), place)
         except json.JSONDecodeError as error:
+            if error.msg == "Extra data" and (objects := _objects(line)):
+                yield from (Row(place, one) for one in objects)
+                continue
             where = f"{place}, column {error.colno}"
             yield Fault("not JSON", f"not JSON: {error.msg}", where, "write one whole JSON object on each line")
         except (ValueError, RecursionError) as error:  # a number of thousands of digits; thousands of brackets
             yield Fault("not JSON", f"not JSON: {error}", place, "write one whole JSON object on each line")
+
+
+def _objects(line: str) -> list[dict[str, Any]]:
+    """Give the objects of a line that holds several, one after the other; nothing where it is not that."""
+    found, place = [], 0
+    try:
+        while place < len(line):
+            value, place = DECODER.raw_decode(line, place)
+            found.append(value)
+            place += len(line[place:]) - len(line[place:].lstrip(" \t\r,"))
+    except ValueError:
+        return []
+    return found if all(isinstance(one, dict) for one in found) else []
 
 
 def parse_text_lines(batch: Batch) -> Iterator[Row | Fault]:

@@ -1,15 +1,17 @@
 """Raw rows of any source: cut into batches here, parsed wherever there is room."""
 
 from collections.abc import Callable, Iterator
+from itertools import groupby
 
 from luthier.event import Tell, hush
-from luthier.prepare.batch import Batch, Row, grouped, row_of
+from luthier.prepare.batch import Batch, Row, grouped, rows_of
 from luthier.prepare.csv_rows import csv_batches, parse_fields
 from luthier.prepare.dataset import DATASET
 from luthier.prepare.dataset_rows import dataset_batches
 from luthier.prepare.fault import Fault
 from luthier.prepare.json_stream import elements, is_json_lines
 from luthier.prepare.line_rows import json_line_batches, parse_json_lines, parse_text_lines, text_batches
+from luthier.prepare.nested import named
 from luthier.prepare.opening import opened
 from luthier.prepare.source import Source
 from luthier.prepare.tables import arrow_batches, parquet_batches, parse_records
@@ -49,13 +51,15 @@ def _json_batches(source: Source, encoding: str, size: int, tell: Tell) -> Itera
         yield from json_line_batches(source, encoding, size, tell)
         return
     with opened(source, encoding, tell) as text:
-        for group in grouped(elements(text, source.label, tell), size):
-            yield Batch(source.label, "values", group, group[0][0])
+        for name, run in groupby(elements(text, source.label, tell), key=lambda element: element.list_name):
+            for group in grouped(((one.line, one.value, one.length) for one in run), size):
+                yield Batch(source.label, "values", group, group[0][0], list_name=name)
 
 
 def _parse_values(batch: Batch) -> Iterator[Row | Fault]:
     for line, value in batch.payload:
-        yield row_of(value, f"{batch.label}:{line}")
+        rows = rows_of(value, f"{batch.label}:{line}")
+        yield from named(rows, batch.list_name) if batch.list_name else rows
 
 
 def _dataset_batches(source: Source, encoding: str, size: int, tell: Tell) -> Iterator[Batch]:

@@ -21,6 +21,7 @@ Form = Literal[
     "preference",
     "kto",
     "classification",
+    "reading",
     "extraction",
     "text",
     "columns",

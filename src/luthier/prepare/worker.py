@@ -96,7 +96,8 @@ class Work:
         candidates: list[Candidate] = []
         columns: set[str] = set()
         try:
-            for number, row in enumerate(parse(task.batch)):
+            parsed = parse(task.batch)
+            for number, row in enumerate(parsed if task.form is None else task.form.rows(parsed)):
                 done.rows += 1
                 if isinstance(row, Row):
                     columns.update(row.data)

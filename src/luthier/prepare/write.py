@@ -14,6 +14,7 @@ from luthier.artifact.packs import Packs, first_fit_decreasing, write_packs
 from luthier.artifact.tokens import Tokens, write_rows
 from luthier.errors import DataError
 from luthier.prepare.clean import record
+from luthier.prepare.clean.change import Change, Rule
 from luthier.prepare.facts import Flag
 from luthier.prepare.gather import Gathered
 from luthier.prepare.shards import Ints, Shard, Side
@@ -102,9 +103,40 @@ def write_plan(out: Path, gathered: Gathered, rows: Ints, room: int) -> Packs:
     return packs
 
 
-def write_cleaned(out: Path, gathered: Gathered) -> None:
-    """Put together what cleaning did in each batch, in the order of reading."""
+def write_cleaned(out: Path, gathered: Gathered, leaders: Ints | None) -> None:
+    """Put together what cleaning did in each batch, in the order of reading, then which duplicates were left out.
+
+    Where nothing was done there is no file.
+    """
+    facts, drops = gathered.facts, gathered.spec.clean.exact_duplicates == "drop"
+    again = np.flatnonzero(facts["flags"] & int(Flag.DUPLICATE)) if drops else np.zeros(0, np.int64)
+    alike = np.flatnonzero(facts["flags"] & int(Flag.NEAR_DUPLICATE))
+    if not gathered.cleaned and not len(again) and not len(alike):
+        return
     with (out / record.NAME).open("wb") as file:
         for path in sorted(gathered.folder.glob("*.cleaned")):
             with path.open("rb") as part:
                 shutil.copyfileobj(part, file)
+        same, like = _first_of_content(gathered, again), alike if leaders is None else leaders[alike]
+        file.writelines(_duplicate_lines(gathered, "exact_duplicates", again, same))
+        file.writelines(_duplicate_lines(gathered, "near_duplicates", alike, like))
+
+
+def _first_of_content(gathered: Gathered, again: Ints) -> Ints:
+    """Give for each duplicate the row with its content that is none."""
+    facts = gathered.facts
+    stays = np.flatnonzero(facts["flags"] & int(Flag.DUPLICATE) == 0)
+    stays = stays[np.isin(facts["id"][stays], facts["id"][again])]
+    order = stays[np.argsort(facts["id"][stays], kind="stable")]
+    found: Ints = order[np.searchsorted(facts["id"][order], facts["id"][again])]
+    return found
+
+
+def _duplicate_lines(gathered: Gathered, rule: Rule, rows: Ints, first: Ints) -> Iterator[bytes]:
+    of, to = gathered.facts[rows], gathered.facts[first]
+    paths = [source["path"] for source in gathered.sources]
+    places = [zip(facts["source"].tolist(), facts["line"].tolist(), strict=True) for facts in (of, to)]
+    what = "the same as" if rule == "exact_duplicates" else "nearly the same as"
+    for (source, line), (other, there), id in zip(*places, of["id"].tolist(), strict=True):
+        change = Change(rule, "dropped", "", before=f"{what} {paths[other]}:{there}")
+        yield record.line_of(f"{paths[source]}:{line}", change, id=f"{id:016x}").encode()

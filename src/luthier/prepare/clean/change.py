@@ -5,7 +5,17 @@ from typing import Literal
 
 from luthier.artifact.example import Example
 
-Rule = Literal["encoding", "html", "personal", "blocklist", "languages", "min_characters", "max_characters"]
+Rule = Literal[
+    "encoding",
+    "html",
+    "personal",
+    "blocklist",
+    "languages",
+    "min_characters",
+    "max_characters",
+    "exact_duplicates",
+    "near_duplicates",
+]
 Action = Literal["changed", "masked", "dropped"]
 
 

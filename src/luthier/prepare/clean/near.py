@@ -80,12 +80,6 @@ def slots_a_band(threshold: float) -> int:
     return next(fitting, 1)
 
 
-def keep(signed: Signatures, order: NDArray[np.uint64], threshold: float) -> NDArray[np.bool_]:
-    """Tell which rows stay: of rows that are alike, the one that `leaders` gives for all of them."""
-    stays: NDArray[np.bool_] = leaders(signed, order, threshold) == np.arange(len(order))
-    return stays
-
-
 def leaders(signed: Signatures, order: NDArray[np.uint64], threshold: float) -> NDArray[np.int64]:
     """Give for each row, of those that are like it, directly or through others, the one with the lowest `order`.
 
