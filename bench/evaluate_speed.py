@@ -21,9 +21,9 @@ from luthier.artifact.store import Artifact, Store
 from luthier.engine.local import open_local
 from luthier.evaluate.files import read_raw
 from luthier.evaluate.run import evaluate
-from luthier.evaluate.shipped import find_task
 from luthier.evaluate.spec import EvaluateSpec
 from luthier.event import hush
+from luthier.measure.shipped import find_task
 
 BAR = 1.5
 PEER = """

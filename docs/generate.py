@@ -26,11 +26,11 @@ from luthier.cli.main import EXIT_STATUS, WORDS, luthier
 from luthier.engine.capability import ENGINES
 from luthier.engine.ports import Sampling
 from luthier.errors import LuthierError
-from luthier.evaluate.shipped import find_task, shipped_tasks
 from luthier.fetch.sources import SOURCES
 from luthier.learn.doctor import RULES
 from luthier.learn.optimizer import OPTIMIZERS
 from luthier.measure.metrics import METRICS
+from luthier.measure.shipped import find_task, shipped_tasks
 from luthier.measure.task import TaskSpec, read_task
 from luthier.model.machine import DEVICES
 from luthier.model.methods import METHODS

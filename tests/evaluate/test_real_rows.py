@@ -12,10 +12,10 @@ from luthier.artifact.store import Artifact, Store
 from luthier.engine.local import LocalModel, open_local
 from luthier.evaluate.own_rows import read_own
 from luthier.evaluate.run import evaluate
-from luthier.evaluate.shipped import find_task
 from luthier.evaluate.spec import EvaluateSpec
 from luthier.event import Chose, Event
 from luthier.measure.calls import are_right
+from luthier.measure.shipped import find_task
 from luthier.measure.task import read_task
 
 DataFolder = Callable[[str], Path]

@@ -17,6 +17,7 @@ from luthier.cli.restore import RESTORE_OPTIONS, restore_instead
 from luthier.cli.stdout import stdout
 from luthier.errors import SpecError, Stopped
 from luthier.event import Tell
+from luthier.recipe.exams import as_asked_before
 
 Inputs = Mapping[str, Artifact | None]
 """Role -> the artifact that a stage takes."""
@@ -33,6 +34,8 @@ class Extra:
     """More arguments for the stage's function."""
     settings: Callable[[Mapping[str, Any]], list[str]] = lambda given: []
     """Settings (`key=value`) that an option stands for."""
+    settle: Callable[[Any, Store, Tell], Any] = lambda spec, store, tell: spec
+    """Called with the spec before all else; gives it with what the project knows put in."""
     rather: Callable[[Any, Inputs, Store, Tell, Mapping[str, Any]], Callable[[], int] | None] | None = None
     """Called with the spec in place of the stage's function; gives what reports and then says the exit status, or None
     where the stage is to be run."""
@@ -232,6 +235,7 @@ EXTRAS: dict[str, Extra] = {
             ),
         ),
         instead=_prepared_instead,
+        settle=as_asked_before,
         arguments=lambda given: {"processes": given["processes"]},
         rather=_lint,
         afterwards=_look_afterwards,

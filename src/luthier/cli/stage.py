@@ -75,6 +75,7 @@ def _run(
     spec = make(stage.spec_class(), assignments, file)
     more = extra.arguments(given)
     with telling(store, name) as tell:
+        spec = extra.settle(spec, store, tell)
         needed = {role: row for role, row in stage.takes.items() if use[role] or row.wanted(spec)}
         found = _inputs(store, needed, use, tell)
         inputs = {role: found.get(role) for role in stage.takes}

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from luthier.errors import SpecError
-from luthier.evaluate.shipped import find_task
+from luthier.measure.shipped import find_task
 from luthier.measure.task import TaskSpec, fingerprint, read_task
 from luthier.spec import Spec
 

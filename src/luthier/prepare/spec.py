@@ -191,7 +191,9 @@ class LintSpec(Spec):
     """What `--lint` holds the data against."""
 
     against: tuple[str, ...] = ()
-    """Files of rows, and task files (.yaml) with `rows`, whose questions should not stand in the training split."""
+    """Evaluation sets whose questions should not stand in the training split: files of rows, task files (.yaml),
+    shipped tasks by name. `TASK=FILE` says where a task's rows are; else they are those that the recipe, or the newest
+    scores here, ask it with."""
     words: Annotated[int, Field(ge=3)] = 13
     """How many words in a row count as the same passage (13: Brown et al. 2020, arXiv:2005.14165, appendix C)."""
     recall: tuple[str, ...] = ()

@@ -9,10 +9,11 @@ tune:                               # a step; its name is its stage unless `stag
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from luthier.errors import SpecError
+from luthier.recipe.exams import as_the_recipe_asks
 from luthier.recipe.stages import STAGES, Stage
 from luthier.spec import Settings, Spec, build, override, read_settings
 
@@ -53,7 +54,8 @@ def load_recipe(path: Path, assignments: Sequence[str] = ()) -> Recipe:
         steps.append(_step(settings, name, [step.name for step in steps]))
     if not steps:
         raise SpecError("the recipe has no step", where=str(path), mend="write one, for instance `fetch:`")
-    return Recipe(path, str(about), tuple(steps))
+    specs = as_the_recipe_asks([(step.stage_name, step.spec) for step in steps])
+    return Recipe(path, str(about), tuple(replace(step, spec=spec) for step, spec in zip(steps, specs, strict=True)))
 
 
 def _step(settings: Settings, name: str, earlier: list[str]) -> Step:

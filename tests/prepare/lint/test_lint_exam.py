@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from luthier.artifact.order import Order
 from luthier.artifact.store import Artifact, Store
 from luthier.cli.main import main
 from luthier.errors import DataError, SpecError
@@ -17,6 +19,7 @@ from luthier.prepare.lint.against import read_passages
 from luthier.prepare.lint.exam import find_exam
 from luthier.prepare.run import prepare
 from luthier.prepare.spec import PrepareSpec
+from luthier.recipe.load import load_recipe
 
 TASK = "title: Sums\nmetrics: [exact_match]\nreference: '{{ answer }}'\n"
 BOILERPLATE = "Think hard about the question below, one step after the other, and write down the last number alone"
@@ -45,7 +48,7 @@ def test_a_task_with_rows_beside_it_is_read_and_what_its_prompt_says_itself_is_n
     assert passages is not None
     assert [passages.owner_in(f"So: {row['question']}") is not None for row in rows] == [True] * 4 + [False] * 4
     assert passages.owner_in(f"{BOILERPLATE}: what is 2 and 2") is None
-    assert told == [Said(f"lint.against: 4 questions in {tmp_path / 'sums.jsonl'}")]
+    assert told == [Said(f"lint.against: 4 questions in {tmp_path / 'sums.jsonl'} (task {task})")]
 
 
 def test_a_task_whose_rows_lack_the_columns_of_its_prompt_is_an_error(tmp_path: Path) -> None:
@@ -67,11 +70,15 @@ def test_a_task_whose_rows_lack_the_columns_of_its_prompt_is_an_error(tmp_path: 
 @pytest.mark.parametrize(
     ("text", "what", "mend"),
     [
-        (TASK + 'prompt: "{{ question }}"\nsource: test.jsonl of somebody\n', "where its rows", "(test.jsonl of some"),
+        (TASK + 'prompt: "{{ question }}"\nsource: test.jsonl of somebody\n', "where its rows", "task.yaml=FILE in"),
         ("title: Sums\nmetrics: [rouge_l]\n", "no rows of its own", "file of rows"),
-        (None, "'gsm8k' is no file", "rows=FILE"),
+        (
+            None,
+            "gsm8k does not say where its rows are",
+            "write gsm8k=FILE in lint.against, with the file",
+        ),
     ],
-    ids=["rows are given to it", "prepared examples", "a name"],
+    ids=["rows are given to it", "prepared examples", "a shipped one"],
 )
 def test_a_task_that_names_no_rows_is_told_with_what_to_give_as_well(
     tmp_path: Path, told: list[object], text: str | None, what: str, mend: str
@@ -111,6 +118,77 @@ def test_real_rows_that_were_put_into_training_are_found_by_their_task(
     assert ended.value.code == 1
     assert {one["code"]: one["count"] for one in report["findings"]}["D309"] == 10
     assert "D309" not in report["not_looked_for"]
+
+
+def test_a_name_that_no_shipped_task_has_is_an_error() -> None:
+    for named in ("gsm9k", "gsm9k=rows.jsonl"):
+        with pytest.raises(SpecError) as caught:
+            find_exam(named)
+        assert caught.value.where == "key lint.against"
+        assert "did you mean 'gsm8k'?" in caught.value.mend
+
+
+def stolen_from(tmp_path: Path, data_folder: Folder) -> tuple[str, str]:
+    """Give a training file that holds ten questions of an evaluation file, and that file."""
+    rows = heads(data_folder("gsm8k") / "train.jsonl.gz", 60)
+    train = lines(tmp_path / "train.jsonl", [{"instruction": row["question"], "output": "See."} for row in rows[:40]])
+    return train, lines(tmp_path / "sums.jsonl", rows[30:])
+
+
+SHARES = ("split.train=1", "split.dev=0", "split.test=0")
+
+
+def linted(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[dict[str, int], str]:
+    """Give the findings of the real command, and what it tells."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        main([*arguments, *SHARES, "--lint", "--json"])
+    said = capsys.readouterr()
+    return {one["code"]: one["count"] for one in json.loads(said.out)["findings"]}, said.err
+
+
+def test_a_shipped_tasks_questions_are_looked_for_in_the_rows_it_is_given(
+    tmp_path: Path, data_folder: Folder, tiny_store: Store, tiny_model: Artifact, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train, exam = stolen_from(tmp_path, data_folder)
+    command = ("--project", str(tiny_store.root), "prepare", train, "--model", tiny_model.id)
+    found, told = linted(capsys, *command, f'lint.against=["gsm8k={exam}"]')
+    assert found["D309"] == 10
+    assert "30 questions" in told
+    assert "(task gsm8k)" in told
+
+
+def test_a_shipped_tasks_rows_are_those_that_scores_here_asked_it_with(
+    tmp_path: Path,
+    data_folder: Folder,
+    store: Store,
+    tiny_model: Artifact,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    train, exam = stolen_from(tmp_path, data_folder)
+    shutil.copytree(tiny_model.folder, store.artifacts / tiny_model.id)
+    command = ("--project", str(store.root), "prepare", train, "lint.against=[gsm8k]")
+    found, told = linted(capsys, *command)
+    assert "D309" not in found
+    assert "write gsm8k=FILE" in " ".join(told.split())
+    for rows in ("gone.jsonl", exam):
+        order = Order("scores", "evaluate", 1, {"task": "gsm8k", "rows": rows}, {"model": tiny_model.id})
+        made = store.make(order, lambda out, work: {}, hush)
+    found, told = linted(capsys, *command)
+    assert found["D309"] == 10
+    assert f"gsm8k={exam} ({made.id} asked it with these rows)" in "".join(told.split("\n  "))
+
+
+def test_a_shipped_tasks_rows_are_those_that_the_recipe_asks_it_with(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        "prepare: {source: rows.jsonl, lint: {against: [gsm8k, mmlu, more.jsonl]}}\n"
+        "sums: {stage: evaluate, task: gsm8k, rows: data/test.jsonl}\nevaluate: {}\n"
+    )
+    prepared = load_recipe(recipe).steps[0].spec
+    assert isinstance(prepared, PrepareSpec)
+    assert prepared.lint.against == ("gsm8k=data/test.jsonl", "mmlu", "more.jsonl")
+    assert prepared.model_fields_set == {"source", "lint"}
 
 
 @pytest.mark.parametrize(
@@ -173,4 +251,5 @@ def test_an_order_knows_what_a_tasks_rows_hold(
     lines(tmp_path / "sums.jsonl", [{"question": "What is 2 plus 2?"}])
     assert prepare(spec, tiny_model, None, tiny_store, hush, processes=1).id != first.id
     assert set(find_exam(str(task)).contents()) == {"", ".rows"}
-    assert find_exam("gsm8k").contents() == {}
+    assert set(find_exam("gsm8k").contents()) == {""}
+    assert set(find_exam(f"gsm8k={tmp_path / 'sums.jsonl'}").contents()) == {"", ".rows"}

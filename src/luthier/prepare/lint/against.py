@@ -29,7 +29,8 @@ def read_passages(against: Sequence[str], width: int, tell: Tell) -> Passages | 
             found = [pair for source in sources for pair in _asked(source, columns)]
         if not found:
             raise _nothing(exam)
-        tell(Said(f"lint.against: {len(found):,} questions in {exam.rows}"))
+        whose = f" (task {exam.named})" if exam.task is not None else ""
+        tell(Said(f"lint.against: {len(found):,} questions in {exam.rows}{whose}"))
         questions += found
     return passages_of(questions, width) if questions else None
 

@@ -1,4 +1,4 @@
-"""What `lint.against` names: files of rows, and tasks, which may say where their rows are."""
+"""What `lint.against` names: files of rows, and tasks, which say where their rows are or are given them (TASK=FILE)."""
 
 import fnmatch
 import hashlib
@@ -14,10 +14,12 @@ from jinja2 import Environment, TemplateSyntaxError, nodes
 
 from luthier.artifact import atomic
 from luthier.errors import DataError, SpecError
+from luthier.measure.shipped import find_task
 from luthier.measure.task import TaskSpec, read_task
 from luthier.prepare.source import SUFFIXES, Source, find_sources
 
 KEY = "lint.against"
+TASK_ENDS = (".yaml", ".yml")
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class Exam:
     rows: str
     """The path of its rows; '' if it says none."""
     task: TaskSpec | None = None
+    file: Path | None = None
+    """The file of the task."""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -46,16 +50,11 @@ class Exam:
     @property
     def why_no_rows(self) -> tuple[str, str]:
         """Why nothing can be held against it, and how to mend it."""
-        if self.task is None:
-            return (
-                f"{self.named!r} is no file, and the name of a task does not say where its rows are",
-                f"name the file of its rows in {KEY} as well: what evaluate is given as rows=FILE",
-            )
-        if self.task.has_own_rows:
+        if self.task is not None and self.task.has_own_rows:
             source = f" ({self.task.source})" if self.task.source else ""
             return (
                 f"{self.named} does not say where its rows are",
-                f"name the file of its rows{source} in {KEY} as well, or write `rows: FILE` in the task",
+                f"write {self.named}=FILE in {KEY}, with the file of its rows{source}",
             )
         return (
             f"{self.named} has no rows of its own: it judges the rows that the split holds back",
@@ -64,20 +63,27 @@ class Exam:
 
     def contents(self) -> dict[str, str]:
         """Give what bears on the outcome, for an order's inputs: '' or `.rows` -> `sha256:...`."""
-        found = {"": f"sha256:{atomic.sha256(Path(self.named))}"} if self.task is not None else {}
+        found = {"": f"sha256:{atomic.sha256(self.file)}"} if self.file is not None else {}
         if self.rows:
             found[".rows" if found else ""] = _identity(self.rows)
         return found
 
 
 def find_exam(named: str) -> Exam:
-    """Tell a task from rows; a name that is no file is taken for a task's. Raises SpecError for a bad task file."""
+    """Tell a task (a shipped one's name, or a file), with or without its rows, from rows alone.
+
+    Raises SpecError for a name that no shipped task has, and for a bad task file.
+    """
     path = Path(named)
-    if path.suffix in (".yaml", ".yml"):
-        task = read_task(path)
-        return Exam(named, str(path.parent / task.rows) if task.rows else "", task)
-    is_name = re.fullmatch(r"[\w-]+", named) and not path.exists()
-    return Exam(named, "" if is_name else named)
+    if path.exists() and path.suffix not in TASK_ENDS:
+        return Exam(named, named)
+    name, _, rows = named.partition("=")
+    is_name = re.fullmatch(r"[\w-]+", name) is not None
+    if is_name or Path(name).suffix in TASK_ENDS:
+        file = find_task(name, KEY)
+        task = read_task(file)
+        return Exam(name, rows or (str(file.parent / task.rows) if task.rows else ""), task, file)
+    return Exam(named, named)
 
 
 @contextmanager

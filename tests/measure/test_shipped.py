@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from luthier.errors import SpecError
-from luthier.evaluate.shipped import find_task, shipped_tasks
 from luthier.evaluate.spec import EvaluateSpec
+from luthier.measure.shipped import find_task, shipped_tasks
 from luthier.measure.task import read_task
 
 

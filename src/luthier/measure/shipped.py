@@ -13,7 +13,7 @@ def shipped_tasks() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in TASKS.glob("*.yaml")))
 
 
-def find_task(name: str) -> Path:
+def find_task(name: str, key: str = "evaluate.task") -> Path:
     """Give the file of a shipped task, or the path itself if the name is one (`a/b`, `b.yaml`).
 
     Raises SpecError for a name that is neither.
@@ -23,7 +23,7 @@ def find_task(name: str) -> Path:
     if name not in shipped_tasks():
         raise SpecError(
             f"there is no task {name!r}",
-            where="key evaluate.task",
+            where=f"key {key}",
             mend=f"{nearest(name, shipped_tasks())} (or give the path of a YAML file)",
         )
     return TASKS / f"{name}.yaml"
