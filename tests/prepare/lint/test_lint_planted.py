@@ -3,14 +3,13 @@
 import json
 import random
 import re
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from pydoc_data.topics import topics
 from typing import Any
 
 import numpy as np
 import pytest
+from planted import ZH, clean, sentence, turns
 
 from luthier.artifact.store import Artifact, Store
 from luthier.cli.main import main
@@ -22,23 +21,6 @@ from luthier.prepare.split import fractions, key_hash
 
 Row = dict[str, Any]
 Lint = Callable[..., dict[str, Any]]
-WORDS = sorted(dict(Counter(re.findall(r"\b[a-z]{4,9}\b", " ".join(topics.values()))).most_common(600)))
-"""Common English words, which lie on every machine: in the interpreter's own help."""
-ZH = "鹦鹉学舌并不等于理解语言模型也是如此我们需要更多的数据和更好的方法来训练它"
-
-
-def sentence(chance: random.Random, count: int) -> str:
-    return " ".join(chance.choice(WORDS) for _ in range(count))
-
-
-def turns(question: str, answer: str, **more: Any) -> Row:
-    return {"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer, **more}]}
-
-
-def clean(count: int, seed: int = 0) -> list[Row]:
-    """Make rows that nobody could find fault with: of different words and like lengths."""
-    chance = random.Random(seed)
-    return [turns(f"{sentence(chance, 9).capitalize()}?", f"{sentence(chance, 8)}.") for _ in range(count)]
 
 
 @pytest.fixture
