@@ -92,7 +92,7 @@ def test_rows_of_no_known_form_name_their_columns() -> None:
     assert caught.value.mend.endswith("make the columns with map")
     with pytest.raises(DataError, match="no known form") as caught:
         form_of({"paragraphs": [{"context": ""}]})
-    assert caught.value.mend.endswith("make each object in 'paragraphs' a row of its own")
+    assert caught.value.mend.endswith("or make the columns with map")
 
 
 def test_a_csv_without_a_mapped_column_names_the_columns_there_are_nearest_first() -> None:

@@ -206,17 +206,11 @@ def _recognised(first: Row, data: Data, spec: SetSpec, tell: Tell) -> tuple[str,
         if all(column in data for column in names.values()) and kind.fits(data, names):
             tell(Chose("form", name, why=f"{first.file} has {' and '.join(names.values())}"))
             return name, names
-    inside = [column for column, value in data.items() if _are_objects(value)]
-    other = f"make each object in {inside[0]!r} a row of its own" if inside else "make the columns with map"
     raise DataError(
         f"the rows are of no known form: their columns are {known_columns('', data) or 'none'}",
         where=first.place,
-        mend=f"say which column is which (columns.user=... columns.assistant=...), or {other}",
+        mend="say which column is which (columns.user=... columns.assistant=...), or make the columns with map",
     )
-
-
-def _are_objects(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(one, dict) for one in value)
 
 
 def _check_there(column: str, data: Data, first: Row) -> None:

@@ -41,7 +41,11 @@ def parse_json_lines(batch: Batch) -> Iterator[Row | Fault]:
             continue
         place = f"{batch.label}:{number}"
         try:
-            yield from rows_of(DECODER.decode(line), place)
+            value = DECODER.decode(line)
+            if type(value) is dict:
+                yield Row(place, value)
+            else:
+                yield from rows_of(value, place)
         except json.JSONDecodeError as error:
             if error.msg == "Extra data" and (objects := _objects(line)):
                 yield from (Row(place, one) for one in objects)

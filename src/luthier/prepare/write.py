@@ -14,12 +14,13 @@ from luthier.artifact.packs import Packs, first_fit_decreasing, write_packs
 from luthier.artifact.tokens import Tokens, write_rows
 from luthier.errors import DataError
 from luthier.prepare.clean import record
-from luthier.prepare.clean.change import Change, Rule
+from luthier.prepare.clean.change import Rule
 from luthier.prepare.facts import Flag
 from luthier.prepare.gather import Gathered
 from luthier.prepare.shards import Ints, Shard, Side
 
 Weights = npt.NDArray[np.float32]
+LINES_AT_ONCE = 1 << 14
 
 
 def write_splits(out: Path, gathered: Gathered, splits: dict[str, Ints], factors: Weights) -> None:
@@ -133,10 +134,14 @@ def _first_of_content(gathered: Gathered, again: Ints) -> Ints:
 
 
 def _duplicate_lines(gathered: Gathered, rule: Rule, rows: Ints, first: Ints) -> Iterator[bytes]:
-    of, to = gathered.facts[rows], gathered.facts[first]
-    paths = [source["path"] for source in gathered.sources]
-    places = [zip(facts["source"].tolist(), facts["line"].tolist(), strict=True) for facts in (of, to)]
+    # a million may be alike: the names of their files are written as JSON once, and few rows are lists at a time
+    paths = [json.dumps(source["path"], ensure_ascii=False)[1:-1] for source in gathered.sources]
     what = "the same as" if rule == "exact_duplicates" else "nearly the same as"
-    for (source, line), (other, there), id in zip(*places, of["id"].tolist(), strict=True):
-        change = Change(rule, "dropped", "", before=f"{what} {paths[other]}:{there}")
-        yield record.line_of(f"{paths[source]}:{line}", change, id=f"{id:016x}").encode()
+    for begin in range(0, len(rows), LINES_AT_ONCE):
+        of, to = (gathered.facts[some[begin : begin + LINES_AT_ONCE]] for some in (rows, first))
+        columns = (facts[name].tolist() for facts in (of, to) for name in ("source", "line"))
+        for source, line, other, there, id in zip(*columns, of["id"].tolist(), strict=True):
+            yield (
+                f'{{"source": "{paths[source]}:{line}", "rule": "{rule}", "action": "dropped", "where": "", '
+                f'"before": "{what} {paths[other]}:{there}", "count": 1, "id": "{id:016x}"}}\n'
+            ).encode()

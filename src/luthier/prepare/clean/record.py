@@ -14,10 +14,9 @@ NAME = "cleaned.jsonl"
 """The file's name in an `examples` artifact."""
 
 
-def line_of(source: str, change: Change, id: str = "") -> str:
+def line_of(source: str, change: Change) -> str:
     """Give a change of the row from `source` (file:line) as one line of JSON, its end of line included.
 
-    `id` is that of the row's content, where it alone tells which of the rows of a line is meant.
     `before` and `after` are whole texts, and left out where they may not be told: of personal data only the place,
     the kinds and their counts are kept.
     """
@@ -26,8 +25,6 @@ def line_of(source: str, change: Change, id: str = "") -> str:
     form["count"] = change.count
     if change.kinds:
         form["kinds"] = dict(change.kinds)
-    if id:
-        form["id"] = id
     return json.dumps(form, ensure_ascii=False) + "\n"
 
 
@@ -48,7 +45,7 @@ def read_record(folder: Path) -> Iterator[tuple[str, Change]]:
         for line in file:
             form = json.loads(line)
             kinds = tuple(form.pop("kinds", {}).items())
-            form.pop("id", None)
+            form.pop("id", None)  # of a duplicate: its content
             yield form.pop("source"), Change(**form, kinds=kinds)
 
 
