@@ -10,10 +10,12 @@ from collections.abc import Iterator
 Span = tuple[int, int]
 """Begin and end in characters, as in a slice."""
 
-_CJK_END = r"[。！？…｡]+[”’」』）】》〉\"')\]]*"
-_LATIN_END = r"[.!?]+[\"'”’)\]»]*(?=\s|$|[\u4e00-\u9fff])"
-_LINE_END = r"\n\s*\n|\n(?=\s*(?:[-*+•#>|]|\d{1,3}[.)、]|[（(]?[一二三四五六七八九十]{1,3}[)）、]))"
-_END = re.compile(f"(?P<cjk>{_CJK_END})|(?P<latin>{_LATIN_END})|(?P<line>{_LINE_END})")
+_CJK_END = r"(?<=[。！？…｡])[。！？…｡]*[”’」』）】》〉\"')\]]*"
+_LATIN_END = r"(?<=[.!?])[.!?]*[\"'”’)\]»]*(?=\s|$|[\u4e00-\u9fff])"
+_LIST_FOLLOWS = r"(?=\s*(?:[-*+•#>|]|\d{1,3}[.)、]|[（(]?[一二三四五六七八九十]{1,3}[)）、]))"
+_LINE_END = rf"(?<=\n)(?:\s*\n|{_LIST_FOLLOWS})"
+# the one set of characters in front lets the search leap to the next of them
+_END = re.compile(rf"[。！？…｡.!?\n](?:{_CJK_END}|(?P<latin>{_LATIN_END})|{_LINE_END})")
 _LIST_MARK = re.compile(r"(?:^|\n)\s*(?:\d{1,3}|[A-Za-z]|[ivxIVX]{1,4})\.$")
 _LAST_WORD = re.compile(r"[^\W\d_](?:[^\W\d_]|\.(?=[^\W\d_]))*\.$")
 _NEXT = re.compile(r"\s*[\"'“‘(\[«]*(.)", re.DOTALL)
@@ -29,6 +31,7 @@ ABBREVIATIONS = frozenset(_MIDDLE.split())
 _BEFORE_NAMES = "mr mrs ms mt dr prof st vs e.g i.e cf fig figs no nos pp eq sen rep gov gen"
 NEVER_LAST = frozenset(_BEFORE_NAMES.split())
 """Abbreviations that never end a sentence: a name, a number or an example follows."""
+LONGEST_ABBREVIATION = max(len(word) for word in ABBREVIATIONS | NEVER_LAST)
 
 
 def sentences(text: str) -> list[Span]:
@@ -50,17 +53,23 @@ def sentences(text: str) -> list[Span]:
 
 
 def _ends(text: str) -> Iterator[int]:
-    headings = {match.end() for match in _HEADING.finditer(text)}
+    headings = {match.end() for match in _HEADING.finditer(text)} if "#" in text else ()
     marks = {match.end() for match in _END.finditer(text) if match.lastgroup != "latin" or _closes(text, match)}
     yield from sorted({*marks, *headings, len(text)})
 
 
 def _closes(text: str, match: re.Match[str]) -> bool:
     """Whether this mark ends a sentence, rather than an abbreviation, an initial or a list's number."""
-    following = _NEXT.match(text, match.end())
-    letter = following[1] if following else "A"
-    if match.group()[0] == "." and not match.group().startswith(".."):
-        before = text[max(0, match.start() - 20) : match.start() + 1]
+    begin, end = match.span()
+    letter = text[end + 1 : end + 2] if text[end : end + 1] == " " else ""
+    if not letter.isalpha():
+        following = _NEXT.match(text, end)
+        letter = following[1] if following else "A"
+    if text[begin] == "." and text[begin + 1 : begin + 2] != ".":
+        before = text[max(0, begin - 20) : begin + 1]
+        last = before[:-1].rsplit(None, 1)[-1:]
+        if last and len(last[0]) > LONGEST_ABBREVIATION and last[0].isalpha():
+            return not letter.islower()  # most sentences end so, and three regular expressions say the same
         word = _LAST_WORD.search(before)
         said = word.group()[:-1] if word else ""
         is_initial = len(said) == 1 and said.isupper() and said != "I"
@@ -72,8 +81,7 @@ def _closes(text: str, match: re.Match[str]) -> bool:
 
 
 def _trim(text: str, begin: int, end: int) -> Span | None:
-    while begin < end and text[begin].isspace():
-        begin += 1
-    while end > begin and text[end - 1].isspace():
-        end -= 1
+    said = text[begin:end].lstrip()
+    begin = end - len(said)
+    end = begin + len(said.rstrip())
     return (begin, end) if begin < end else None

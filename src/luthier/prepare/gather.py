@@ -17,12 +17,12 @@ from luthier.artifact.example import Example, from_plain
 from luthier.artifact.tokens import Tokens
 from luthier.errors import DataError, LuthierError, SpecError
 from luthier.event import Chose, Progress, Tell, Warned
+from luthier.pool import ordered
 from luthier.prepare.batch_forms import formed_batches
 from luthier.prepare.dropped import Dropped, tally
 from luthier.prepare.facts import FACT, Facts
 from luthier.prepare.filter import known_columns
 from luthier.prepare.forms import optional
-from luthier.prepare.pool import ordered
 from luthier.prepare.shards import NOTHING, Shard, read_shard
 from luthier.prepare.source import Source
 from luthier.prepare.spec import PrepareSpec, SetSpec
@@ -141,7 +141,7 @@ def _warn_of_unknown(sets: Sequence[SetSpec], columns: set[str], tell: Tell) -> 
 def _workers(processes: int | None, batches_begun: int) -> int:
     """Say how many workers are started; 0: it is done here, where the libraries it takes are loaded already.
 
-    A worker loads them without torch (`pool.py`), in a second or two and a third of the memory.
+    A worker loads them without torch (`luthier/pool.py`), in a second or two and a third of the memory.
     """
     wanted = 1 if batches_begun <= FEW_BATCHES else processes or os.cpu_count() or 1
     return 0 if wanted == 1 and "transformers" in sys.modules else wanted

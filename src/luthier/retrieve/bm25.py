@@ -35,6 +35,8 @@ WORDS = 2
 """Raised when `terms` gives others: what was kept by an earlier one is not found by them."""
 STEMS_KEPT = 200_000
 """A vocabulary: taking a word to its stem costs as much as finding hundreds of words."""
+_LAST_ASCII = "{"
+"""Words of a to z, and only they and numbers and some mixed ones, stand before it."""
 _stemmer = Stemmer.Stemmer("english")
 _stems: dict[str, str] = {}
 _lock = Lock()
@@ -43,7 +45,7 @@ _lock = Lock()
 def terms(text: str) -> list[str]:
     """Give the words a text is found by: CJK characters and their pairs, numbers and other words whole, but for those
     of a to z, which are found by their stems (Porter 2, as Snowball has it): "returns" by "returned"."""
-    return [_stems.get(word) or _stem(word) for word in words(text, bigrams=True)]
+    return [word if word > _LAST_ASCII else _stems.get(word) or _stem(word) for word in words(text, bigrams=True)]
 
 
 def _stem(word: str) -> str:

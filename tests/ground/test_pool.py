@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from luthier.errors import DataError, LuthierError, RoomError, ToolError
-from luthier.prepare.pool import AHEAD, ordered
+from luthier.pool import AHEAD, ordered
 
 
 @dataclass(frozen=True)
@@ -110,8 +110,8 @@ def test_a_stopped_parent_leaves_no_worker(tmp_path: Path) -> None:
             f"""
             import sys, time
             sys.path.insert(0, {str(Path(__file__).parent)!r})
-            from test_prepare_pool import Squares
-            from luthier.prepare.pool import ordered
+            from test_pool import Squares
+            from luthier.pool import ordered
             for child in ordered(Squares("process"), range(10**9), 2):
                 print(child, flush=True)
             """

@@ -22,7 +22,7 @@ from luthier.errors import LuthierError, RoomError, ToolError
 
 AHEAD = 4
 """Batches that may be under way for each worker: results wait in memory until their turn comes."""
-CHILD = "import sys; sys.modules['torch'] = None; from luthier.prepare.pool import serve; serve(int(sys.argv[1]))"
+CHILD = "import sys; sys.modules['torch'] = None; from luthier.pool import serve; serve(int(sys.argv[1]))"
 """A worker has no torch: a tokenizer needs none, but transformers loads all of it where it finds it (6 s, 270 MB)."""
 
 
