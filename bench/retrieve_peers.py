@@ -39,10 +39,11 @@ def luthier(given: Given, place: Path) -> tuple[Callable[[], None], Callable[[],
     """This project: documents of one chunk in the embedded store."""
     from luthier.event import hush
     from luthier.index.build import open_generation
+    from luthier.retrieve.batch import Draft, NewDocument
     from luthier.retrieve.how import SearchSpec
     from luthier.retrieve.opening import KnowledgeBase
     from luthier.retrieve.place import Current, flip
-    from luthier.retrieve.writer import Draft, NewDocument, Writer
+    from luthier.retrieve.writer import Writer
 
     known = dict(zip(given.questions, given.asked, strict=True))
     width = given.passages.shape[1]

@@ -26,15 +26,17 @@ import numpy.typing as npt
 from luthier.engine.embed import open_embedder
 from luthier.engine.ports import Embedder
 from luthier.event import Tell, hush
-from luthier.index.build import Cutter, open_generation
+from luthier.index.build import open_generation
 from luthier.index.parsed import Block, Parsed
+from luthier.index.ready import Cutter
 from luthier.index.spec import IndexSpec
 from luthier.measure.interval import Comparison, compare
 from luthier.measure.retrieval import Judgements, measure_rankings
+from luthier.retrieve.batch import KINDS, Draft, NewDocument
 from luthier.retrieve.how import SearchSpec
 from luthier.retrieve.opening import KnowledgeBase
 from luthier.retrieve.place import Current, flip
-from luthier.retrieve.writer import KINDS, Draft, NewDocument, Writer
+from luthier.retrieve.writer import Writer
 
 DATA = Path(os.environ.get("LUTHIER_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
 

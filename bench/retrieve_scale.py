@@ -14,7 +14,6 @@ import hashlib
 import json
 import os
 import random
-import resource
 import subprocess
 import sys
 import threading
@@ -116,36 +115,76 @@ def documents(texts: Sequence[str], chunks: int, chunk_words: int) -> Iterator[s
         yield "\n\n".join(said)
 
 
-def peak_megabytes() -> int:
-    """Give the most memory this process has held."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+class Memory:
+    """The most memory that this process and its children hold together, from its making to `stop`."""
+
+    def __init__(self) -> None:
+        self._most, self._is_over = 0, threading.Event()
+        self._thread = threading.Thread(target=self._look)
+        self._thread.start()
+
+    def stop(self) -> int:
+        """Give it in megabytes."""
+        self._is_over.set()
+        self._thread.join()
+        return self._most // 1024
+
+    def _look(self) -> None:
+        while not self._is_over.wait(0.1):
+            self._most = max(self._most, sum(map(kilobytes, [os.getpid(), *children()])))
 
 
-def fill(folder: Path) -> dict[str, Any]:
-    """Bring the documents in."""
+def children() -> list[int]:
+    """Give the processes that this one started."""
+    return [int(number) for task in Path("/proc/self/task").iterdir() for number in read_children(task)]
+
+
+def read_children(task: Path) -> list[str]:
+    """Give those that a thread started."""
+    try:
+        return (task / "children").read_text().split()
+    except OSError:
+        return []  # the thread has ended
+
+
+def kilobytes(process: int) -> int:
+    """Give a process's share of the memory it holds."""
+    try:
+        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0  # it has ended
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+
+
+def fill(folder: Path, project: str) -> dict[str, Any]:
+    """Bring the documents in, for `plain` without an embedder."""
     setattr(build, "open_embedder", lambda name, tell: Drawn())  # noqa: B010 - mypy takes no other function there
+    memory = Memory()
     began = time.perf_counter()
-    index(IndexSpec(source=str(folder / "docs"), embedder="drawn"), None, Store(folder / "project"), hush)
+    spec = IndexSpec(source=str(folder / "docs"), embedder="none" if project == "plain" else "drawn")
+    index(spec, None, Store(folder / project), hush)
     seconds = time.perf_counter() - began
-    base = opened(folder)
-    chunks = base.search("the", SearchSpec(way="bm25")).chunks
-    return {
+    chunks = opened(folder, project).search("the", SearchSpec(way="bm25")).chunks
+    figures = {
         "chunks": chunks,
         "seconds": round(seconds, 1),
+        "cpu_seconds": round(sum(os.times()[:4]), 1),
         "embedder_seconds": round(sum(SPENT), 1),
         "chunks_per_second": round(chunks / (seconds - sum(SPENT))),
-        "fill_megabytes": peak_megabytes(),
+        "megabytes": memory.stop(),
     }
+    return {f"{project}_{name}": value for name, value in figures.items()}
 
 
-def opened(folder: Path) -> KnowledgeBase:
+def opened(folder: Path, project: str) -> KnowledgeBase:
     """Open it, as a reader does."""
-    return KnowledgeBase(folder / "project" / "knowledge" / "knowledge", Drawn(), hush)
+    return KnowledgeBase(folder / project / "knowledge" / "knowledge", None if project == "plain" else Drawn(), hush)
 
 
 def ask(folder: Path, questions: Sequence[str]) -> dict[str, Any]:
     """Ask, then delete a document; memory is told before the plain formula is computed beside it."""
-    base = opened(folder)
+    memory = Memory()
+    base = opened(folder, "drawn")
     began = time.perf_counter()
     base.search(questions[0], SearchSpec())
     figures: dict[str, Any] = {"first_ms": round(1000 * (time.perf_counter() - began), 1)}
@@ -155,7 +194,7 @@ def ask(folder: Path, questions: Sequence[str]) -> dict[str, Any]:
         taken = [1000 * one.seconds["search"] for one in found[way]]
         figures |= {f"{way}_p50_ms": round(float(np.median(taken)), 1)}
         figures |= {f"{way}_p95_ms": round(float(np.quantile(taken, 0.95)), 1)}
-    figures["ask_megabytes"] = peak_megabytes()
+    figures["ask_megabytes"] = memory.stop()
     figures["ndcg_loss"] = round(loss(base, questions, [one.hits for one in found["bm25"]]), 6)
     figures |= delete(folder, base, questions[0])
     return figures
@@ -193,7 +232,7 @@ def delete(folder: Path, base: KnowledgeBase, question: str) -> dict[str, Any]:
     for _ in range(7):
         label = base.search(question, how).hits[0].chunk.document
         began = time.perf_counter()
-        work = threading.Thread(target=delete_documents, args=(folder / "project", "knowledge", [label], hush))
+        work = threading.Thread(target=delete_documents, args=(folder / "drawn", "knowledge", [label], hush))
         work.start()
         while any(hit.chunk.document == label for hit in base.search(question, how).hits):
             pass
@@ -222,8 +261,10 @@ def measure(language: str, chunks: int, questions: int) -> dict[str, Any]:
         texts, _ = LANGUAGES[language]()
         for number, text in enumerate(documents(texts, chunks, CHUNK_WORDS[language])):
             (folder / "docs" / f"{number:05}.txt").write_text(text, encoding="utf-8")
-        figures = child("fill", folder, language, questions) | child("ask", folder, language, questions)
-        size = sum(path.stat().st_size for path in (folder / "project").rglob("*") if path.is_file())
+        figures: dict[str, Any] = {}
+        for part in ("plain", "drawn", "ask"):
+            figures |= child(part, folder, language, questions)
+        size = sum(path.stat().st_size for path in (folder / "plain").rglob("*") if path.is_file())
         return {"language": language, **figures, "disk_megabytes": size // 2**20}
 
 
@@ -233,13 +274,13 @@ def main() -> None:
     parser.add_argument("languages", nargs="*", default=list(LANGUAGES))
     parser.add_argument("--chunks", type=int, default=100_000)
     parser.add_argument("--questions", type=int, default=200)
-    parser.add_argument("--part", choices=["fill", "ask"])
+    parser.add_argument("--part", choices=["plain", "drawn", "ask"])
     parser.add_argument("--folder", type=Path)
     given = parser.parse_args()
     if given.part:
         _, asked = LANGUAGES[given.languages[0]]()
         chosen = random.Random(1).sample(asked, given.questions)
-        print(json.dumps(fill(given.folder) if given.part == "fill" else ask(given.folder, chosen)))
+        print(json.dumps(ask(given.folder, chosen) if given.part == "ask" else fill(given.folder, given.part)))
         return
     found = [measure(language, given.chunks, given.questions) for language in given.languages]
     for figures in found:

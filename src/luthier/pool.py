@@ -21,7 +21,7 @@ from typing import Any, Protocol
 from luthier.errors import LuthierError, RoomError, ToolError
 
 AHEAD = 4
-"""Batches that may be under way for each worker: results wait in memory until their turn comes."""
+"""Batches that may be under way for each worker, where nothing else is said: results wait in memory for their turn."""
 CHILD = "import sys; sys.modules['torch'] = None; from luthier.pool import serve; serve(int(sys.argv[1]))"
 """A worker has no torch: a tokenizer needs none, but transformers loads all of it where it finds it (6 s, 270 MB)."""
 
@@ -53,8 +53,10 @@ class Worker:
         self.line.close()
 
 
-def ordered(setup: Setup, tasks: Iterable[Any], processes: int) -> Generator[Any, None, None]:
+def ordered(setup: Setup, tasks: Iterable[Any], processes: int, ahead: int = AHEAD) -> Generator[Any, None, None]:
     """Do tasks in so many processes; gives `setup.open()(task)` of each, in the tasks' order.
+
+    `ahead` of them may be under way for each process.
 
     Raises what a task raises if it is a LuthierError, RoomError for a worker that was killed. However it ends, no
     worker is left.
@@ -62,7 +64,7 @@ def ordered(setup: Setup, tasks: Iterable[Any], processes: int) -> Generator[Any
     workers: list[Worker] = []
     try:
         workers += [_start(setup) for _ in range(processes)]
-        yield from _deal(workers, iter(tasks))
+        yield from _deal(workers, iter(tasks), ahead)
     finally:
         for worker in workers:
             worker.end()
@@ -86,14 +88,14 @@ def _start(setup: Setup) -> Worker:
     return worker
 
 
-def _deal(workers: list[Worker], tasks: Iterator[Any]) -> Iterator[Any]:
+def _deal(workers: list[Worker], tasks: Iterator[Any], ahead: int) -> Iterator[Any]:
     idle = list(workers)
     busy: dict[Any, tuple[Worker, int]] = {}
     early: dict[int, Any] = {}
     sent = given = 0
     upcoming = _next(tasks)
     while isinstance(upcoming, bytes) or busy:
-        while idle and isinstance(upcoming, bytes) and sent - given < AHEAD * len(workers):
+        while idle and isinstance(upcoming, bytes) and sent - given < ahead * len(workers):
             worker = idle.pop()
             worker.send(upcoming)
             busy[worker.line] = (worker, sent)

@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 
 import pytest
-from word_embedder import WordEmbedder
 
 from luthier.artifact.store import Store
 from luthier.errors import DataError
@@ -26,12 +25,15 @@ from pathlib import Path
 from word_embedder import WordEmbedder
 from luthier.artifact.store import Store
 from luthier.event import hush
-from luthier.index import build
+from luthier.index import build, ready
 from luthier.index.run import index
 from luthier.index.spec import IndexSpec
 build.open_embedder = lambda name, tell: WordEmbedder()
 build.CHUNKS_AT_ONCE = 8
-index(IndexSpec(source=sys.argv[1], embedder="words"), None, Store(sys.argv[2]), hush)
+ready.BYTES_AT_ONCE = 400
+processes = int(sys.argv[3])
+spec = IndexSpec(source=sys.argv[1], embedder="none" if processes else "words")
+index(spec, None, Store(sys.argv[2]), hush, processes=processes or None)
 """
 
 
@@ -61,7 +63,7 @@ def test_a_whole_one_is_said_to_be_whole(store: Store, base: Path) -> None:
 def test_what_was_damaged_is_found_and_mended(store: Store, base: Path) -> None:
     place = generation(base)
     with sqlite3.connect(place / "catalogue.sqlite") as damaged:
-        damaged.execute("UPDATE word SET chunks = chunks + 3 WHERE word = 'tell'")
+        damaged.execute("DELETE FROM tally WHERE words LIKE '%tell%'")
         damaged.execute("UPDATE document SET state = 'coming' WHERE id = 2")
     with sqlite3.connect(place / "chunk.sqlite") as damaged:
         damaged.execute("DELETE FROM length WHERE id = 1")
@@ -90,12 +92,16 @@ def test_a_deleted_document_is_gone_from_every_path(store: Store, base: Path, tm
     assert delete_documents(store.root, "knowledge", [str(tmp_path / "docs")], hush) == 11
 
 
-def kills(store: Store, folder: Path, count: int) -> int:
-    """Kill ingestions at growing times, each going on where the one before was; gives how many were killed."""
+def kills(store: Store, folder: Path, count: int, processes: int = 0) -> int:
+    """Kill ingestions at growing times, each going on where the one before was; gives how many were killed.
+
+    They embed here, or without an embedder are made ready in so many processes.
+    """
     killed = 0
+    command = [sys.executable, "-c", WORKER, str(folder), str(store.root), str(processes)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     for n in range(count):
-        worker = subprocess.Popen([sys.executable, "-c", WORKER, str(folder), str(store.root)], env=environment)
+        worker = subprocess.Popen(command, env=environment)
         try:
             worker.wait(timeout=0.4 + 0.9 * (n % 10) / 10)
         except subprocess.TimeoutExpired:
@@ -105,7 +111,7 @@ def kills(store: Store, folder: Path, count: int) -> int:
         if n % 10 == 9:  # begin anew, so that every stretch of an ingestion is met
             for path in folder.iterdir():
                 path.write_text(path.read_text() + f"\nRound{n}.\n")
-    subprocess.run([sys.executable, "-c", WORKER, str(folder), str(store.root)], env=environment, check=True)
+    subprocess.run(command, env=environment, check=True)
     return killed
 
 
@@ -114,7 +120,7 @@ def held_once(store: Store, folder: Path) -> None:
     labels = list_documents(store.root, "knowledge")
     assert labels == sorted(str(path) for path in folder.iterdir())
     assert check(store.root, "knowledge", hush, mend=False).is_whole
-    base = open_index(store.root / "knowledge" / "knowledge", WordEmbedder())
+    base = open_index(store.root / "knowledge" / "knowledge")
     for n, label in enumerate(labels):
         hits = base.search(f"number{n}", SearchSpec(way="bm25", top=50)).hits
         assert {hit.chunk.document for hit in hits} == {label}
@@ -132,4 +138,11 @@ def test_a_hundred_kills_lose_and_double_nothing(store: Store, tmp_path: Path) -
 def test_an_ingestion_that_was_killed_goes_on(store: Store, tmp_path: Path) -> None:
     folder = documents(tmp_path / "docs", 60)
     kills(store, folder, 2)
+    held_once(store, folder)
+
+
+@pytest.mark.slow
+def test_an_ingestion_by_workers_that_was_killed_goes_on(store: Store, tmp_path: Path) -> None:
+    folder = documents(tmp_path / "docs", 60)
+    kills(store, folder, 3, processes=2)
     held_once(store, folder)

@@ -20,13 +20,14 @@ from word_embedder import WordEmbedder
 
 from luthier.errors import LuthierError, StoreError
 from luthier.event import hush
+from luthier.retrieve.batch import KINDS, Draft, NewDocument
 from luthier.retrieve.catalogue import Catalogue
 from luthier.retrieve.how import SearchSpec
 from luthier.retrieve.ports import Entry, Store
 from luthier.retrieve.search import search
 from luthier.retrieve.store_sqlite import SqliteStore
 from luthier.retrieve.stores import REMOTE, open_store
-from luthier.retrieve.writer import KINDS, Draft, NewDocument, Writer
+from luthier.retrieve.writer import Writer
 
 WIDTH = 16
 Make = Callable[[str], Store]

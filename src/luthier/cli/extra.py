@@ -218,7 +218,11 @@ EXTRAS: dict[str, Extra] = {
                 metavar="[FILE]",
                 help="Find the best cut by these questions (by questions made of the documents), and write it.",
             ),
+            click.Option(
+                ["--processes"], type=int, metavar="N", help="Read in N processes (default: one for each core)."
+            ),
         ),
+        arguments=lambda given: {"processes": given["processes"]},
         rather=_care,
     ),
     "prepare": Extra(

@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,32 +13,41 @@ from typing import Any
 from luthier.engine.embed import choose_embedder, open_embedder
 from luthier.engine.ports import Embedder
 from luthier.errors import DataError, LuthierError, ToolError
-from luthier.event import Counted, Progress, Said, Tell, Warned
-from luthier.index.cut import Sizes, cut
-from luthier.index.parsed import SCANNED, Parsed, from_json
-from luthier.index.readers import VERSION, read_document
-from luthier.index.recognise import MEND, ReadRecognised, recogniser
+from luthier.event import Chose, Counted, Progress, Tell
+from luthier.index.parsed import from_json
+from luthier.index.readers import read_document
+from luthier.index.ready import Cutter, Read, Setup, count_batches, made_ready, mark_of, read_file
+from luthier.index.recognise import ReadRecognised, recogniser
 from luthier.index.sources import File
 from luthier.index.spec import IndexSpec
-from luthier.index.summarist import Summarise, Summarist
+from luthier.index.summarist import Summarist
 from luthier.index.summary import summarise
-from luthier.measure.words import words
+from luthier.retrieve.batch import KINDS, NewDocument
 from luthier.retrieve.bm25 import WORDS
-from luthier.retrieve.catalogue import Catalogue
+from luthier.retrieve.catalogue import Catalogue, unpack
 from luthier.retrieve.place import CATALOGUE, CURRENT, Current, flip, knowledge_folder, read_current, writer_lock
 from luthier.retrieve.ports import Store, Vector
 from luthier.retrieve.stores import open_store
-from luthier.retrieve.writer import KINDS, Draft, NewDocument, Writer
+from luthier.retrieve.writer import Writer
 
 CHUNKS_AT_ONCE = 256
 """Chunks that are embedded and kept in one go; a kill loses no more work than that."""
 UNEMBEDDED_AT_ONCE = 2_048
 """Where nothing is embedded: keeping them costs most, and least in large batches."""
+LEAST_BATCHES = 4
+"""Fewer are made ready here: workers would take longer to start."""
 SAMPLED = 20
 """Documents that are read to choose an embedder."""
 
 
-def bring_in(spec: IndexSpec, files: Sequence[File], project: Path, tell: Tell, summarist: Summarist) -> dict[str, Any]:
+def bring_in(
+    spec: IndexSpec,
+    files: Sequence[File],
+    project: Path,
+    tell: Tell,
+    summarist: Summarist,
+    processes: int | None = None,
+) -> dict[str, Any]:
     """Bring files into the knowledge base of a spec; gives its name, revision and what it holds."""
     folder = knowledge_folder(project, spec.name)
     with writer_lock(folder, tell):
@@ -51,7 +62,7 @@ def bring_in(spec: IndexSpec, files: Sequence[File], project: Path, tell: Tell, 
             job = _Job(spec, cutter, writer, catalogue, embedder, tell, recogniser(project))
             if before and before.generation != wanted.generation:
                 job.carry_over(folder / before.generation / CATALOGUE, {file.label for file in files})
-            job.follow(files)
+            job.follow(files, processes)
             state = {"name": spec.name, **_state(catalogue)}
         finally:
             catalogue.close()
@@ -86,7 +97,7 @@ def holds(spec: IndexSpec, files: Sequence[File], project: Path, summarist: str)
             }
     finally:
         catalogue.close()
-    return held == {file.label: _mark(spec, file, recogniser(project)) for file in files}
+    return held == {file.label: mark_of(spec, file, recogniser(project) is not None) for file in files}
 
 
 def open_generation(folder: Path, current: Current) -> tuple[Catalogue, dict[str, Store]]:
@@ -108,30 +119,6 @@ def _drop(folder: Path, old: Current) -> None:
 
 
 @dataclass
-class Cutter:
-    """Turns what was read into pieces, sized by the embedder's tokens."""
-
-    spec: IndexSpec
-    embedder: Embedder | None
-    summarise: Summarise = summarise
-
-    def __post_init__(self) -> None:
-        cut_spec = self.spec.cut
-        tokens = min(cut_spec.tokens, self.embedder.most_tokens) if self.embedder else cut_spec.tokens
-        self.sizes = Sizes(tokens, min(cut_spec.overlap, tokens // 2), cut_spec.parent_tokens)
-
-    def count(self, texts: Sequence[str]) -> list[int]:
-        """Count tokens; words where there is no embedder."""
-        return self.embedder.count_tokens(texts) if self.embedder else [len(words(text)) for text in texts]
-
-    def document(self, parsed: Parsed, label: str, source: str, mark: str, metadata: Mapping[str, Any]) -> NewDocument:
-        """Give a document's pieces."""
-        summary = self.summarise(parsed)
-        drafts = [*cut(parsed, self.sizes, self.count), Draft("summary", summary, (0, 0))]
-        return NewDocument(label, source, mark, parsed.title, parsed.text, summary, metadata, drafts, parsed.to_json())
-
-
-@dataclass
 class _Job:
     spec: IndexSpec
     cutter: Cutter
@@ -145,22 +132,27 @@ class _Job:
     )
     failures: list[tuple[bool, LuthierError]] = field(default_factory=list)
 
-    def follow(self, files: Sequence[File]) -> None:
+    def follow(self, files: Sequence[File], processes: int | None) -> None:
         """Make the knowledge base hold what the sources hold now."""
         held = self.catalogue.documents()
         wanted = {file.label for file in files}
         gone = [label for label, (_, _, source) in held.items() if source in self.spec.sources and label not in wanted]
         self.counts["deleted"] = self.writer.delete(gone)
-        news = [file for file in files if held.get(file.label, (0, ""))[1] != _mark(self.spec, file, self.recognise)]
+        news = [
+            file
+            for file in files
+            if held.get(file.label, (0, ""))[1] != mark_of(self.spec, file, self.recognise is not None)
+        ]
         self.counts["unchanged"] = len(files) - len(news)
-        known = set(held)
+        if self.embedder is None and self.cutter.summarise is summarise:
+            self._keep_ready(news, held, processes)
+            return
 
         def documents() -> Iterator[NewDocument | None]:
             for file in news:
-                document = self._read(file)
-                if document:
-                    self.counts["changed" if file.label in known else "added"] += 1
-                yield document
+                read = read_file(file, self.cutter, self.recognise)
+                self._note(read, held)
+                yield read.document
 
         self._keep(documents(), len(news))
 
@@ -168,17 +160,16 @@ class _Job:
         """Cut and embed anew what another generation holds, from what it keeps of each document."""
         old = Catalogue(path)
         rows = old.connection.execute(
-            "SELECT label, source, sha256, metadata, parsed FROM document WHERE state = 'here' ORDER BY id"
+            "SELECT label, source, sha256, metadata, text, parsed FROM document WHERE state = 'here' ORDER BY id"
         ).fetchall()
         old.close()
         held = self.catalogue.documents()
         left = [row for row in rows if row[0] not in without and held.get(row[0], (0, ""))[1] != row[2]]
 
         def documents() -> Iterator[NewDocument]:
-            from luthier.retrieve.catalogue import unpack
-
-            for label, source, mark, metadata, parsed in left:
-                yield self.cutter.document(from_json(unpack(parsed)), label, source, mark, json.loads(metadata))
+            for label, source, mark, metadata, text, parsed in left:
+                read = from_json(unpack(parsed), unpack(text))
+                yield self.cutter.document(read, label, source, mark, json.loads(metadata))
 
         self._keep(documents(), len(left))
 
@@ -190,25 +181,35 @@ class _Job:
         if named or (self.failures and not done):
             raise (named or [error for _, error in self.failures])[0]
 
-    def _read(self, file: File) -> NewDocument | None:
-        try:
-            parsed = read_document(file.path, self.recognise)
-        except (DataError, ToolError) as error:
-            self.failures.append((file.is_named, error))
+    def _note(self, read: Read, known: Container[str]) -> None:
+        """Say what came of a file."""
+        for event in read.events:
+            self.tell(event)
+        if read.error:
+            self.failures.append((read.file.is_named, read.error))
             self.counts["left out"] += 1
-            self.tell(Warned(f"left out: {error.what} ({error.where})", error.mend))
-            return None
-        self._tell_of_scans(file, parsed)
-        metadata = {**parsed.metadata, "file": file.label, **self.spec.metadata}
-        return self.cutter.document(parsed, file.label, file.source, _mark(self.spec, file, self.recognise), metadata)
+        else:
+            self.counts["changed" if read.file.label in known else "added"] += 1
 
-    def _tell_of_scans(self, file: File, parsed: Parsed) -> None:
-        pages, recognised = parsed.metadata.get(SCANNED), parsed.metadata.get("pages_recognised")
-        if pages:
-            what = f"{file.label}: {len(pages)} pages are pictures, their text is not read (page {pages[0]} ...)"
-            self.tell(Warned(what, f"recognise it: {MEND}"))
-        elif recognised:
-            self.tell(Said(f"{file.label}: the text of {len(recognised)} scanned pages was recognised"))
+    def _keep_ready(self, files: Sequence[File], known: Container[str], processes: int | None) -> None:
+        """Keep files where nothing is to be embedded: other processes make them ready, and this one keeps them."""
+        workers = processes or os.cpu_count() or 1
+        batches = count_batches(files)
+        if processes is None and batches < LEAST_BATCHES:
+            workers = 1
+        if workers > 1:
+            self.tell(Chose("processes", str(workers), f"{batches} batches of documents are read and cut"))
+        began, done, chunks = time.monotonic(), 0, 0
+        with closing(made_ready(Setup(self.spec, self.recognise), files, workers)) as made:
+            for ready in made:
+                if ready.batch.documents:
+                    self.writer.bring(ready.batch, {})
+                for read in ready.reads:
+                    self._note(read, known)
+                done, chunks = done + len(ready.reads), chunks + len(ready.batch.pieces)
+                seconds = max(1e-9, time.monotonic() - began)
+                left = (len(files) - done) * seconds / done
+                self.tell(Progress("indexing", done, len(files), "documents", chunks / seconds, left))
 
     def _keep(self, documents: Iterator[NewDocument | None], total: int) -> None:
         began, chunks, pieces = time.monotonic(), 0, 0
@@ -275,15 +276,6 @@ def _wanted(spec: IndexSpec, name: str, embedder: Embedder | None, before: Curre
 
 def _settings(spec: IndexSpec, summarist: str) -> dict[str, Any]:
     return {"cut": spec.cut.model_dump(mode="json"), **({"summaries": summarist} if summarist else {})}
-
-
-def _mark(spec: IndexSpec, file: File, recognise: ReadRecognised | None) -> str:
-    """Give a hash of all that bears on what is kept of a file; a PDF is read anew once scanned pages can be."""
-    facts: list[Any] = [file.sha256, spec.metadata, VERSION]
-    if recognise and file.path.suffix.casefold() == ".pdf":
-        facts.append("recognised")
-    text = json.dumps(facts, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _state(catalogue: Catalogue) -> dict[str, Any]:

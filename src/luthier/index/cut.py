@@ -11,8 +11,8 @@ from itertools import pairwise
 from typing import Any
 
 from luthier.index.parsed import BETWEEN, Block, Parsed
-from luthier.measure.sentences import Span, sentences
-from luthier.retrieve.writer import Draft
+from luthier.measure.sentences import Span
+from luthier.retrieve.batch import Draft
 
 CountTokens = Callable[[Sequence[str]], list[int]]
 
@@ -20,13 +20,13 @@ _LINE = re.compile(r"\n+")
 _CLAUSE = re.compile(r"[，,、：:；;]\s*|\s+")
 
 
-def _sentence_spans(text: str) -> list[Span]:
-    """Give the sentences of a text as spans that lie one behind the other and cover it."""
-    return _between(text, [begin for begin, _ in sentences(text)])
+def _sentence_spans(block: Block) -> list[Span]:
+    """Give the sentences of a block as spans that lie one behind the other and cover it."""
+    return _between(block.text, [begin for begin, _ in block.sentences])
 
 
-def _line_spans(text: str) -> list[Span]:
-    return _between(text, [match.end() for match in _LINE.finditer(text)])
+def _line_spans(block: Block) -> list[Span]:
+    return _between(block.text, [match.end() for match in _LINE.finditer(block.text)])
 
 
 def _clause_spans(text: str) -> list[Span]:
@@ -40,7 +40,7 @@ def _between(text: str, borders: Sequence[int]) -> list[Span]:
 
 LONGEST_HEADS = 200
 """Characters of a table's first line that stand above the pieces of the table."""
-SPLIT: Mapping[str, Callable[[str], list[Span]]] = {
+SPLIT: Mapping[str, Callable[[Block], list[Span]]] = {
     "text": _sentence_spans,
     "list": _line_spans,
     "table": _line_spans,
@@ -179,7 +179,7 @@ def _units(blocks: Sequence[tuple[Block, int]], sizes: Sizes, count: CountTokens
         if block.kind != "text" and (tokens := next(lengths)) <= sizes.tokens:
             units.append(Unit((begin, begin + len(block.text)), tokens, block.page))
             continue
-        spans = SPLIT.get(block.kind, _sentence_spans)(block.text)
+        spans = SPLIT.get(block.kind, _sentence_spans)(block)
         heads = block.text.partition("\n")[0][:LONGEST_HEADS] if block.kind == "table" else ""
         pieces = _fitting(block.text, spans, sizes.tokens, count)
         units.extend(

@@ -26,10 +26,12 @@ def index(
     store: Store,
     tell: Tell,
     open_model: OpenModel | None = None,
+    processes: int | None = None,
 ) -> Artifact:
     """Make an artifact of the kind `index`: which documents, in which state, a knowledge base was brought to hold.
 
     The knowledge base itself lies in the project's `knowledge` folder and lives on: documents come, change and go.
+    Without an embedder documents are read and cut in `processes` (None: one for each core), with the same outcome.
     Raises SpecError if no source is given, DataError for documents that cannot be read, ToolError for a reader or
     an embedder that is not installed, StoreError for a store that is down.
     """
@@ -49,7 +51,7 @@ def index(
     def change() -> Mapping[str, Any]:
         from luthier.index.build import bring_in  # loads a model
 
-        return bring_in(spec, files, store.root, tell, summarist)
+        return bring_in(spec, files, store.root, tell, summarist, processes)
 
     def build(out: Path, work: Path) -> Mapping[str, Any]:
         state = change()

@@ -24,6 +24,7 @@ class File:
     is_named: bool
     """Whether it was named itself, and not found in a folder."""
     sha256: str
+    bytes: int = 0
 
 
 def find_files(sources: Sequence[str]) -> list[File]:
@@ -33,7 +34,7 @@ def find_files(sources: Sequence[str]) -> list[File]:
         for path, is_named in _find(source):
             key = path.absolute()
             if key not in found:
-                found[key] = File(path, path.as_posix(), source, is_named, sha256(path))
+                found[key] = File(path, path.as_posix(), source, is_named, sha256(path), path.stat().st_size)
     return list(found.values())
 
 

@@ -2,10 +2,10 @@
 
 from collections import Counter
 from heapq import heapify, heappop, heapreplace
+from itertools import islice
 from math import fsum, log
 
 from luthier.index.parsed import Parsed
-from luthier.measure.sentences import sentences
 from luthier.measure.words import words
 
 SENTENCES_READ = 2000
@@ -20,21 +20,26 @@ def summarise(parsed: Parsed, most_words: int = 150) -> str:
     creation of literature abstracts"; Nenkova and Vanderwende 2005, SumBasic.
     """
     headings = list(dict.fromkeys(block.text for block in parsed.blocks if block.kind == "heading"))
-    body = [block.text for block in parsed.blocks if block.kind != "heading"]
-    found = [sentence for text in body for sentence in _sentences(text)][:SENTENCES_READ]
+    body = (block for block in parsed.blocks if block.kind != "heading")
+    said = (block.text[begin:end] for block in body for begin, end in block.sentences)
+    found = list(islice(said, SENTENCES_READ))
     bags = [set(words(sentence, bigrams=True)) for sentence in found]
     spread = Counter[str]()
     for bag in bags:
         spread.update(bag)
-    value = {word: log(1 + count) for word, count in spread.items() if 1 < count <= max(2, len(bags) // 2)}
+    most = max(2, len(bags) // 2)
+    value = {word: log(1 + count) for word, count in spread.items() if 1 < count <= most}
+    lengths = [len(bag) for bag in bags]
+    told = set(value)
+    bags = [bag & told for bag in bags]
     chosen: list[int] = []
     room = most_words - len(words(" ".join(headings)))
     # worths only fall, so the one that stays in front when it is reckoned anew is the best
-    left = [(-_worth(bag, value, place), place) for place, bag in enumerate(bags) if bag]
+    left = [(-_worth(bags[place], value, length, place), place) for place, length in enumerate(lengths) if length]
     heapify(left)
     while left and room > 0:
         best = left[0][1]
-        now = (-_worth(bags[best], value, best), best)
+        now = (-_worth(bags[best], value, lengths[best], best), best)
         heapreplace(left, now)
         if left[0] != now:
             continue
@@ -44,15 +49,11 @@ def summarise(parsed: Parsed, most_words: int = 150) -> str:
             continue
         chosen.append(best)
         room -= length
-        value.update({word: value[word] / 3 for word in bags[best] if word in value})
+        value.update({word: value[word] / 3 for word in bags[best]})
     title = [parsed.title] if parsed.title and parsed.title not in headings else []
     return "\n".join([*title, *headings[:20], *(found[place] for place in sorted(chosen))])
 
 
-def _sentences(text: str) -> list[str]:
-    return [text[begin:end] for begin, end in sentences(text)]
-
-
-def _worth(bag: set[str], value: dict[str, float], place: int) -> float:
+def _worth(told: set[str], value: dict[str, float], length: int, place: int) -> float:
     """The mean worth of a sentence's words, more for early ones; long ones are not preferred for their length alone."""
-    return fsum(value[word] for word in bag if word in value) / (len(bag) + 5) * (1 + 1 / (1 + place))
+    return fsum(map(value.__getitem__, told)) / (length + 5) * (1 + 1 / (1 + place))

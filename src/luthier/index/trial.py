@@ -11,14 +11,16 @@ import numpy.typing as npt
 
 from luthier.engine.ports import Embedder
 from luthier.event import Tell, hush
-from luthier.index.build import Cutter, open_generation
+from luthier.index.build import open_generation
 from luthier.index.parsed import Parsed
+from luthier.index.ready import Cutter
 from luthier.index.spec import CutSpec, IndexSpec
+from luthier.retrieve.batch import KINDS
 from luthier.retrieve.how import SearchSpec
 from luthier.retrieve.opening import KnowledgeBase
 from luthier.retrieve.place import Current, flip
 from luthier.retrieve.ports import Chunk, Vector
-from luthier.retrieve.writer import KINDS, Writer
+from luthier.retrieve.writer import Writer
 
 Ranks = npt.NDArray[np.int64]
 """Of each question, the rank of the first chunk that holds what it is after, from 1; 0 where none does."""

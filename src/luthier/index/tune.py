@@ -19,10 +19,11 @@ from luthier.artifact.questions import Asked
 from luthier.engine.embed import open_embedder
 from luthier.errors import DataError, LuthierError, SpecError
 from luthier.event import Chose, Progress, Tell, Warned
-from luthier.index.build import Cutter, embedder_of
+from luthier.index.build import embedder_of
 from luthier.index.made_questions import make_questions
 from luthier.index.parsed import Parsed
 from luthier.index.readers import read_document
+from luthier.index.ready import Cutter
 from luthier.index.sources import find_files
 from luthier.index.spec import CutSpec, IndexSpec
 from luthier.index.trial import Ranks, Remembered, Sought, ranks

@@ -31,8 +31,8 @@ class Statistics:
     """Word -> how many chunks hold it, of the words asked for."""
 
 
-WORDS = 2
-"""Raised when `terms` gives others: what was kept by an earlier one is not found by them."""
+WORDS = 3
+"""Raised when `terms` gives others, or they are kept otherwise: what an earlier version kept is not found by them."""
 STEMS_KEPT = 200_000
 """A vocabulary: taking a word to its stem costs as much as finding hundreds of words."""
 _LAST_ASCII = "{"

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from luthier.errors import StoreError
+from luthier.retrieve import tally
 from luthier.retrieve.bm25 import Statistics
 from luthier.retrieve.ports import Chunk, Document
 
@@ -26,13 +27,14 @@ CREATE TABLE IF NOT EXISTS document (
   state TEXT NOT NULL, title TEXT NOT NULL, summary TEXT NOT NULL, metadata TEXT NOT NULL, text BLOB NOT NULL,
   parsed BLOB NOT NULL);
 CREATE UNIQUE INDEX IF NOT EXISTS document_label ON document (label) WHERE state = 'here';
+CREATE INDEX IF NOT EXISTS document_held ON document (label, sha256, source) WHERE state = 'here';
+CREATE INDEX IF NOT EXISTS document_left ON document (id) WHERE state <> 'here';
 CREATE TABLE IF NOT EXISTS chunk (
   id INTEGER PRIMARY KEY AUTOINCREMENT, document INTEGER NOT NULL, kind TEXT NOT NULL, place INTEGER NOT NULL,
   parent INTEGER, page INTEGER, heading TEXT NOT NULL, begin INTEGER NOT NULL, finish INTEGER NOT NULL,
   metadata TEXT NOT NULL, text TEXT NOT NULL, tokens TEXT NOT NULL, content BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS chunk_document ON chunk (document, kind, place);
 CREATE INDEX IF NOT EXISTS chunk_content ON chunk (content);
-CREATE TABLE IF NOT EXISTS word (kind TEXT, word TEXT, chunks INTEGER NOT NULL, PRIMARY KEY (kind, word)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS total (kind TEXT PRIMARY KEY, chunks INTEGER NOT NULL, words INTEGER NOT NULL) WITHOUT ROWID;
 """
 BUSY_SECONDS = 60.0
@@ -67,8 +69,9 @@ class Catalogue:
             )
         self.path = path
         self.connection = connect(path)
+        self.tally = tally.Tally(self.connection)
         if create:
-            self.connection.executescript(SCHEMA)
+            self.connection.executescript(SCHEMA + tally.SCHEMA)
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -92,14 +95,7 @@ class Catalogue:
     def statistics(self, kind: str, asked: Sequence[str]) -> Statistics:
         """Give what BM25 must know of all chunks of a kind."""
         chunks, length = self.totals(kind)
-        found: dict[str, int] = {}
-        for part in _parts(list(dict.fromkeys(asked))):
-            marks = ",".join("?" * len(part))
-            rows = self.connection.execute(
-                f"SELECT word, chunks FROM word WHERE kind = ? AND word IN ({marks})", (kind, *part)
-            )
-            found.update(rows)
-        return Statistics(chunks, length, found)
+        return Statistics(chunks, length, self.tally.find(kind, list(dict.fromkeys(asked))))
 
     def totals(self, kind: str) -> tuple[int, int]:
         """Give how many chunks of a kind there are, and their words."""

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from luthier.engine.ports import Embedder
 from luthier.errors import DataError, SpecError, StoreError
 from luthier.event import Tell, hush
+from luthier.retrieve.batch import KINDS
 from luthier.retrieve.bm25 import WORDS
 from luthier.retrieve.catalogue import Catalogue
 from luthier.retrieve.how import SearchSpec
@@ -17,7 +18,6 @@ from luthier.retrieve.place import CATALOGUE, CURRENT, Current, folder_of, read_
 from luthier.retrieve.ports import Chunk, Document, Found, Hit, Question, Store, Vector
 from luthier.retrieve.search import search
 from luthier.retrieve.stores import open_store
-from luthier.retrieve.writer import KINDS
 
 OpenEmbedder = Callable[[str, Tell], Embedder]
 

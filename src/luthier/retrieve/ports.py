@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
+
+from luthier.retrieve.postings import Postings
 
 Vector = npt.NDArray[np.float32]
 """Shape (width,), of length 1."""
@@ -166,3 +168,13 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Let go of connections."""
+
+
+@runtime_checkable
+class TurnedStore(Store, Protocol):
+    """A store that keeps words turned around, as whoever makes entries ready can do for it."""
+
+    def put_turned(
+        self, ids: Sequence[int], vectors: Sequence[Vector | None], lengths: Sequence[int], postings: Postings
+    ) -> None:
+        """Keep entries of rising ids, with how many words each has; `postings` calls them by their places."""

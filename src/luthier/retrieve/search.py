@@ -152,8 +152,11 @@ def search(
     vector = embed(question) if embed and how.way != "bm25" else None
     embedded = time.perf_counter()
     asked = terms(question.text)
+    revision = -1
     for _ in range(TRIES):
         with catalogue.reading():
+            if catalogue.revision == revision:
+                break  # what vanished is on its way in or out: it would be looked for in the same state
             one = Search(catalogue, stores, how, asked, vector, base)
             hits, chosen = one.run()
             revision, chunks = catalogue.revision, catalogue.totals("chunk")[0]

@@ -1,16 +1,17 @@
 """The embedded store: one SQLite file with vectors and postings, searched exactly by NumPy.
 
-Vectors are float32 rows in memory, read once and then kept up to date by a log of changes. Words lie in segments: for
-each `put` one row for each word, with the ids of the entries that hold it and how often. A query reads the rows of its
-own words only, so its BM25 is exact and costs a few milliseconds, however many entries there are; SQLite's own
-full-text index must rank every entry that holds any of the words. Small segments are merged as they become many.
+Vectors are float32 rows in memory, read once and then kept up to date by a log of changes. Words lie in segments, one
+for each `put`: in blocks of some dozens of words, with the ids of the entries that hold each and how often. A query
+reads the blocks of its own words only, so its BM25 is exact and costs a few milliseconds, however many entries there
+are; SQLite's own full-text index must rank every entry that holds any of the words. Small segments are merged as they
+become many.
 """
 
 import threading
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import count
+from dataclasses import replace
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +23,34 @@ from luthier.retrieve.bm25 import K1, B
 from luthier.retrieve.catalogue import connect, writing
 from luthier.retrieve.matrix import Matrix, best
 from luthier.retrieve.ports import Entry, Vector
+from luthier.retrieve.postings import (
+    HASH_BITS,
+    Block,
+    Ints,
+    Postings,
+    bits_for,
+    cut,
+    found,
+    hash_of,
+    join,
+    many_of_a_size,
+    place_of,
+    ranges,
+    turn,
+    uncut,
+)
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS vector (id INTEGER PRIMARY KEY, vector BLOB);
 CREATE TABLE IF NOT EXISTS length (id INTEGER PRIMARY KEY, words INTEGER NOT NULL, segment INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS segment (number INTEGER PRIMARY KEY AUTOINCREMENT, entries INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS posting (word TEXT, segment INTEGER, ids BLOB NOT NULL, counts BLOB NOT NULL,
-  PRIMARY KEY (word, segment)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS segment (
+  number INTEGER PRIMARY KEY AUTOINCREMENT, entries INTEGER NOT NULL, bits INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS posting (
+  place INTEGER PRIMARY KEY, words TEXT NOT NULL, held BLOB NOT NULL, ids BLOB NOT NULL, counts BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS change (number INTEGER PRIMARY KEY AUTOINCREMENT, id INTEGER NOT NULL);
 """
-SEGMENTS_OF_A_SIZE = 8
-"""So many of about one size become one of the next size."""
+MORE_BITS = 2
+"""A segment made of many has four times their blocks: it has more words, and more entries for each."""
 LOG_ROWS = 100_000
 """Changes kept for readers that are behind; one that is further behind reads everything anew."""
 AT_ONCE = 500
@@ -56,21 +74,31 @@ class SqliteStore:
 
     def put(self, entries: Sequence[Entry]) -> None:
         """Keep entries; those of a known id are replaced."""
-        if not entries:
+        ordered = sorted(entries, key=lambda entry: entry.id)
+        said = [entry.tokens for entry in ordered]
+        ids, vectors = [entry.id for entry in ordered], [entry.vector for entry in ordered]
+        self.put_turned(ids, vectors, list(map(len, said)), turn(said))
+
+    def put_turned(
+        self, ids: Sequence[int], vectors: Sequence[Vector | None], lengths: Sequence[int], postings: Postings
+    ) -> None:
+        """Keep entries of rising ids; `postings` calls them by their places."""
+        if not ids:
             return
-        for entry in entries:
-            self._check(entry.vector)
+        for vector in vectors:
+            self._check(vector)
         with self._lock, writing(self._connection):
-            self._replace([entry.id for entry in entries])
-            number = self._insert_segment(entries)
+            self._replace(ids)
+            named = replace(postings, entries=np.asarray(ids, np.int32)[postings.entries])
+            number = self._write([named], bits_for(len(named.words)), len(ids))
             run = self._connection.executemany
-            run(
-                "INSERT INTO vector VALUES (?, ?)",
-                [(entry.id, entry.vector.tobytes()) for entry in entries if entry.vector is not None],
-            )
-            run("INSERT INTO length VALUES (?, ?, ?)", [(entry.id, len(entry.tokens), number) for entry in entries])
-            self._log([entry.id for entry in entries])
-            self._merge()
+            pairs = zip(ids, vectors, strict=True)
+            run("INSERT INTO vector VALUES (?, ?)", [(one, its.tobytes()) for one, its in pairs if its is not None])
+            run("INSERT INTO length VALUES (?, ?, ?)", zip(ids, lengths, repeat(number)))
+            self._log(ids)
+            sizes = self._connection.execute("SELECT number, entries FROM segment").fetchall()
+            for numbers in many_of_a_size(sizes):
+                self._join(numbers)
 
     def delete(self, ids: Sequence[int]) -> None:
         """Forget entries; their postings stay until their segment is merged, and are passed over."""
@@ -93,8 +121,8 @@ class SqliteStore:
             scores = np.zeros(len(norm))
             for word, ids, counts in self._postings(list(weights)):
                 scores[ids] += weights[word] * (K1 + 1) * counts / (counts + norm[ids])
-            found = np.flatnonzero(scores)
-            return best(found, scores[found], count)
+            scored = np.flatnonzero(scores)
+            return best(scored, scores[scored], count)
 
     def vectors(self, ids: Sequence[int]) -> dict[int, Vector]:
         """Give the vectors of those it holds."""
@@ -130,51 +158,53 @@ class SqliteStore:
             self._norm = np.where(present, K1 * (1 - B + B * self._lengths / mean), np.inf)
         return self._norm
 
-    def _postings(self, words: Sequence[str]) -> Iterator[tuple[str, npt.NDArray[np.int32], npt.NDArray[np.float32]]]:
-        for word, ids, counts in self._rows("SELECT word, ids, counts FROM posting WHERE word IN ({marks})", words):
-            yield word, np.frombuffer(ids, np.int32), np.frombuffer(counts, np.uint16).astype(np.float32)
+    def _postings(self, words: Sequence[str]) -> Iterator[tuple[str, Ints, npt.NDArray[np.float32]]]:
+        """Give, word by word, who holds it, segment by segment."""
+        segments = self._segments()
+        run = self._connection.execute
+        for word in words:
+            hashed = hash_of(word)
+            for number, bits in segments:
+                row = run("SELECT * FROM posting WHERE place = ?", (place_of(number, bits, hashed),)).fetchone()
+                pair = row and found(Block(*row), word)
+                if pair:
+                    yield word, pair[0], pair[1].astype(np.float32)
 
-    def _insert_segment(self, entries: Sequence[Entry]) -> int:
-        number = self._new_segment(len(entries))
-        rows = ((word, number, ids, counts) for word, ids, counts in _postings_of(entries))
-        self._connection.executemany("INSERT INTO posting VALUES (?, ?, ?, ?)", rows)
+    def _segments(self) -> list[tuple[int, int]]:
+        return self._connection.execute("SELECT number, bits FROM segment ORDER BY number").fetchall()
+
+    def _write(self, parts: Iterable[Postings], bits: int, entries: int) -> int:
+        insert = "INSERT INTO segment (entries, bits) VALUES (?, ?)"
+        number = int(self._connection.execute(insert, (entries, bits)).lastrowid or 0)
+        for part in parts:
+            blocks = ((one.place, one.words, one.held, one.entries, one.counts) for one in cut(part, number, bits))
+            self._connection.executemany("INSERT INTO posting VALUES (?, ?, ?, ?, ?)", blocks)
         return number
 
-    def _new_segment(self, entries: int) -> int:
-        return int(self._connection.execute("INSERT INTO segment (entries) VALUES (?)", (entries,)).lastrowid or 0)
-
-    def _merge(self) -> None:
-        """Make one segment of those of about one size, when they have become many; what was deleted goes."""
-        sizes: dict[int, list[tuple[int, int]]] = defaultdict(list)
-        for number, entries in self._connection.execute("SELECT number, entries FROM segment"):
-            sizes[(max(1, entries).bit_length() - 1) // 3].append((number, entries))
-        for found in sizes.values():
-            if len(found) >= SEGMENTS_OF_A_SIZE:
-                self._join([number for number, _ in found])
-
     def _join(self, numbers: Sequence[int]) -> None:
+        """Make one segment of several; what was deleted goes."""
         marks = ",".join("?" * len(numbers))
-        alive = np.asarray(
-            self._connection.execute(
-                f"SELECT segment, id FROM length WHERE segment IN ({marks}) ORDER BY segment, id", numbers
-            ).fetchall(),
-            np.int32,
-        ).reshape(-1, 2)[:, 1]
-        (held,) = self._connection.execute(
-            f"SELECT sum(entries) FROM segment WHERE number IN ({marks})", numbers
-        ).fetchone()
-        target = self._new_segment(len(alive))
-        rows = self._connection.execute(
-            f"SELECT word, ids, counts FROM posting WHERE segment IN ({marks}) ORDER BY word, segment", numbers
-        )
-        # nothing was deleted and ids rise from segment to segment: postings are laid end to end as they are
-        is_plain = held == len(alive) and bool((np.diff(alive) > 0).all())
-        join = _end_to_end if is_plain else _alive_only(alive)
-        joined = [(word, target, *made) for word, parts in _by_word(rows) if (made := join(parts))[0]]
-        self._connection.execute(f"DELETE FROM posting WHERE segment IN ({marks})", numbers)
-        self._connection.executemany("INSERT INTO posting VALUES (?, ?, ?, ?)", joined)
+        rows = self._connection.execute(f"SELECT id FROM length WHERE segment IN ({marks})", numbers).fetchall()
+        alive = np.asarray(rows, np.int64).reshape(-1)
+        is_alive = np.zeros(int(alive.max(initial=0)) + 1, np.bool_)
+        is_alive[alive] = True
+        batches = [(number, bits) for number, bits in self._segments() if number in set(numbers)]
+
+        def keep(ids: Ints) -> npt.NDArray[np.bool_]:
+            return is_alive[np.minimum(ids, len(is_alive) - 1)] & (ids < len(is_alive))
+
+        stretches = (join([self._read(within) for within in stretch], keep) for stretch in ranges(batches))
+        bits = max(bits for _, bits in batches) + (MORE_BITS if len(numbers) > 1 else 0)
+        target = self._write(stretches, bits, len(alive))
+        for number in numbers:
+            within = (number << HASH_BITS, (number + 1) << HASH_BITS)
+            self._connection.execute("DELETE FROM posting WHERE place >= ? AND place < ?", within)
         self._connection.execute(f"DELETE FROM segment WHERE number IN ({marks})", numbers)
         self._connection.execute(f"UPDATE length SET segment = ? WHERE segment IN ({marks})", (target, *numbers))
+
+    def _read(self, within: tuple[int, int]) -> Postings:
+        rows = self._connection.execute("SELECT * FROM posting WHERE place >= ? AND place < ? ORDER BY place", within)
+        return uncut([Block(*row) for row in rows])
 
     def _forget(self, ids: Sequence[int]) -> None:
         rows = [(number,) for number in ids]
@@ -248,51 +278,3 @@ class SqliteStore:
         for begin in range(0, len(values), AT_ONCE):
             part = values[begin : begin + AT_ONCE]
             yield from self._connection.execute(statement.format(marks=",".join("?" * len(part))), part).fetchall()
-
-
-def _postings_of(entries: Sequence[Entry]) -> Iterator[tuple[str, bytes, bytes]]:
-    """Give each word of entries with the ids that hold it, rising, and how often; in the words' order."""
-    ordered = sorted(entries, key=lambda entry: entry.id)
-    codes: defaultdict[str, int] = defaultdict(count().__next__)
-    code = np.fromiter((codes[word] for entry in ordered for word in entry.tokens), np.int64)
-    holder = np.repeat(np.arange(len(ordered)), [len(entry.tokens) for entry in ordered])
-    # one number for each word in each entry: sorted, they stand word by word, and in it entry by entry
-    pairs, times = np.unique(code * len(ordered) + holder, return_counts=True)
-    ids = np.asarray([entry.id for entry in ordered], np.int32)[pairs % len(ordered)]
-    counts = np.minimum(times, 65_535).astype(np.uint16)
-    begins = np.searchsorted(pairs, np.arange(len(codes) + 1) * len(ordered))
-    for word in sorted(codes):
-        begin, end = begins[codes[word]], begins[codes[word] + 1]
-        yield word, ids[begin:end].tobytes(), counts[begin:end].tobytes()
-
-
-def _end_to_end(parts: Sequence[tuple[bytes, bytes]]) -> tuple[bytes, bytes]:
-    return b"".join(ids for ids, _ in parts), b"".join(counts for _, counts in parts)
-
-
-def _alive_only(alive: npt.NDArray[np.int32]) -> Callable[[Sequence[tuple[bytes, bytes]]], tuple[bytes, bytes]]:
-    """Give what joins postings of these ids, in their order, and passes over all others."""
-    is_alive = np.zeros(int(alive.max(initial=0)) + 1, np.bool_)
-    is_alive[alive] = True
-
-    def join(parts: Sequence[tuple[bytes, bytes]]) -> tuple[bytes, bytes]:
-        ids = np.frombuffer(b"".join(ids for ids, _ in parts), np.int32)
-        counts = np.frombuffer(b"".join(counts for _, counts in parts), np.uint16)
-        kept = np.flatnonzero(is_alive[np.minimum(ids, len(is_alive) - 1)] & (ids < len(is_alive)))
-        order = kept[np.argsort(ids[kept], kind="stable")]
-        return ids[order].tobytes(), counts[order].tobytes()
-
-    return join
-
-
-def _by_word(rows: Iterator[Any]) -> Iterator[tuple[str, list[tuple[bytes, bytes]]]]:
-    parts: list[tuple[bytes, bytes]] = []
-    last: str | None = None
-    for word, ids, counts in rows:
-        if last is not None and word != last:
-            yield last, parts
-            parts = []
-        last = word
-        parts.append((ids, counts))
-    if last is not None:
-        yield last, parts

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from luthier.retrieve.batch import KINDS
 from luthier.retrieve.catalogue import Catalogue, unpack, writing
 from luthier.retrieve.ports import Entry, Store, Vector
-from luthier.retrieve.writer import KINDS, Writer
+from luthier.retrieve.writer import Writer
 
 EmbedAll = Callable[[Sequence[str]], Sequence[Vector]]
 AT_ONCE = 256
@@ -96,10 +97,7 @@ def repair(catalogue: Catalogue, stores: Mapping[str, Store], health: Health, em
     with writing(catalogue.connection):
         for kind in health.wrong_statistics:
             words, chunks, length = _recount(catalogue, kind)
-            catalogue.connection.execute("DELETE FROM word WHERE kind = ?", (kind,))
-            catalogue.connection.executemany(
-                "INSERT INTO word VALUES (?, ?, ?)", [(kind, word, count) for word, count in words.items()]
-            )
+            catalogue.tally.replace(kind, words)
             catalogue.connection.execute("INSERT OR REPLACE INTO total VALUES (?, ?, ?)", (kind, chunks, length))
         for number in {chunk.document for chunk in catalogue.chunks(health.wrong_spans).values()}:
             catalogue.connection.execute("UPDATE document SET sha256 = '' WHERE label = ?", (number,))  # read anew
@@ -135,8 +133,7 @@ def _recount(catalogue: Catalogue, kind: str) -> tuple[dict[str, int], int, int]
 
 
 def _counted(catalogue: Catalogue, kind: str) -> tuple[dict[str, int], int, int]:
-    rows = catalogue.connection.execute("SELECT word, chunks FROM word WHERE kind = ? AND chunks <> 0", (kind,))
-    return (dict(rows.fetchall()), *catalogue.totals(kind))
+    return (catalogue.tally.all(kind), *catalogue.totals(kind))
 
 
 def _wrong_spans(catalogue: Catalogue) -> list[int]:

@@ -1,63 +1,13 @@
 """What changes a knowledge base: documents come and go, one writer at a time."""
 
-import hashlib
-import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
 
-from luthier.retrieve.bm25 import terms
-from luthier.retrieve.catalogue import Catalogue, pack, writing
-from luthier.retrieve.ports import Entry, Store, Vector
+from luthier.retrieve.batch import KINDS, Batch, Draft, NewDocument, batch_of
+from luthier.retrieve.catalogue import Catalogue, writing
+from luthier.retrieve.ports import Entry, Store, TurnedStore, Vector
+from luthier.retrieve.postings import Postings, turn
 
 KNOWN = "SELECT id FROM chunk WHERE content = ? AND kind = ? LIMIT 1"
-KINDS = ("chunk", "summary")
-"""Kinds of pieces that are searched, each in a collection of its own; a `parent` is only handed over."""
-
-
-OUTLINE_WORDS = 20_000
-"""Different words of a document by which its summary is found, the most frequent ones."""
-
-
-@dataclass(frozen=True)
-class Draft:
-    """A piece of a document that is to be kept."""
-
-    kind: Literal["chunk", "parent", "summary"]
-    text: str
-    span: tuple[int, int]
-    heading: tuple[str, ...] = ()
-    page: int | None = None
-    parent: int | None = None
-    """The place of its parent among the document's drafts, which stands before it."""
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def searched(self) -> str:
-        """What it is found by: its headings and its text."""
-        return "\n".join([*self.heading[-2:], self.text])
-
-    @property
-    def content(self) -> bytes:
-        """A hash of what it is found by: equal ones have equal vectors."""
-        return hashlib.sha256(self.searched.encode("utf-8", "surrogatepass")).digest()[:16]
-
-
-@dataclass(frozen=True)
-class NewDocument:
-    """A document cut into pieces."""
-
-    label: str
-    source: str
-    sha256: str
-    title: str
-    text: str
-    summary: str
-    metadata: Mapping[str, Any]
-    drafts: Sequence[Draft]
-    parsed: str = ""
-    """How it was read, as JSON: it can be cut anew without its file."""
 
 
 class Writer:
@@ -93,20 +43,23 @@ class Writer:
 
         `vectors` has one for the content of every searched draft; an empty one means: no embedder.
         """
-        entries: dict[str, list[Entry]] = {kind: [] for kind in KINDS}
+        self.bring(batch_of(documents), vectors)
+
+    def bring(self, batch: Batch, vectors: Mapping[bytes, Vector]) -> None:
+        """Bring in documents that were made ready, as `add` does."""
         with writing(self._catalogue.connection):
-            coming = [self._insert(document, vectors, entries) for document in documents]
-        for kind, found in entries.items():
-            self._stores[kind].put(found)
+            coming, ids = self._insert(batch)
+        for kind in KINDS:
+            self._put(kind, batch, ids[kind], vectors)
         with writing(self._catalogue.connection):
-            old = self._ids_of([document.label for document in documents])
+            old = self._ids_of([label for label, *_ in batch.documents])
             self._mark_gone(old)
-            for number in coming:
-                self._run("UPDATE document SET state = 'here' WHERE id = ?", (number,))
-            for kind, found in entries.items():
-                self._count(kind, [entry.tokens for entry in found], 1)
+            self._run("UPDATE document SET state = 'here' WHERE id BETWEEN ? AND ?", (coming[0], coming[-1]))
+            for kind in KINDS:
+                self._count(kind, batch.lengths[kind], batch.postings[kind], 1)
             self._raise_revision()
-        self._erase(old)
+        if old:
+            self._erase(old)
 
     def delete(self, labels: Sequence[str]) -> int:
         """Take documents out: none of their chunks is found once this returns. Gives how many there were."""
@@ -118,54 +71,41 @@ class Writer:
         self._erase(old)
         return len(old)
 
-    def _insert(
-        self, document: NewDocument, vectors: Mapping[bytes, Vector], entries: Mapping[str, list[Entry]]
-    ) -> int:
-        cursor = self._run(
-            "INSERT INTO document (label, source, sha256, state, title, summary, metadata, text, parsed) "
-            "VALUES (?, ?, ?, 'coming', ?, ?, ?, ?, ?)",
+    def _insert(self, batch: Batch) -> tuple[list[int], dict[str, list[int]]]:
+        """Write documents that are coming; gives their ids, and those of their searched pieces by kind."""
+        last = dict(self._run("SELECT name, seq FROM sqlite_sequence").fetchall())
+        document, chunk = last.get("document", 0) + 1, last.get("chunk", 0) + 1
+        coming = list(range(document, document + len(batch.documents)))
+        many = self._catalogue.connection.executemany
+        many(
+            "INSERT INTO document (id, label, source, sha256, state, title, summary, metadata, text, parsed) "
+            "VALUES (?, ?, ?, ?, 'coming', ?, ?, ?, ?, ?)",
+            [(number, *row) for number, row in zip(coming, batch.documents, strict=True)],
+        )
+        many(
+            "INSERT INTO chunk (id, document, kind, place, parent, page, heading, begin, finish, metadata, text, "
+            "tokens, content) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
-                document.label,
-                document.source,
-                document.sha256,
-                document.title,
-                document.summary,
-                _json(document.metadata),
-                pack(document.text),
-                pack(document.parsed),
+                (number, document + at, kind, place, None if up is None else number - up, *rest)
+                for number, (kind, at, place, up, *rest) in enumerate(batch.pieces, chunk)
             ),
         )
-        number = int(cursor.lastrowid or 0)
-        ids: list[int] = []
-        said: Counter[str] = Counter()
-        for place, draft in enumerate(document.drafts):
-            tokens = tuple(terms(draft.searched)) if draft.kind in KINDS else ()
-            if draft.kind == "chunk":
-                said.update(tokens)
-            elif draft.kind == "summary":
-                tokens += _outline(said)
-            content = draft.content
-            cursor = self._run(
-                "INSERT INTO chunk (document, kind, place, parent, page, heading, begin, finish, metadata, text, "
-                "tokens, content) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    number,
-                    draft.kind,
-                    place,
-                    None if draft.parent is None else ids[draft.parent],
-                    draft.page,
-                    _json(draft.heading),
-                    *draft.span,
-                    _json({**document.metadata, **draft.metadata}),
-                    draft.text,
-                    " ".join(tokens),
-                    content,
-                ),
-            )
-            ids.append(int(cursor.lastrowid or 0))
-            if draft.kind in KINDS:
-                entries[draft.kind].append(Entry(ids[-1], tokens, vectors.get(content)))
-        return number
+        ids: dict[str, list[int]] = {kind: [] for kind in KINDS}
+        for number, piece in enumerate(batch.pieces, chunk):
+            if piece.kind in ids:
+                ids[piece.kind].append(number)
+        return coming, ids
+
+    def _put(self, kind: str, batch: Batch, ids: Sequence[int], vectors: Mapping[bytes, Vector]) -> None:
+        """Let a store keep a batch's pieces of a kind."""
+        pieces = [piece for piece in batch.pieces if piece.kind == kind]
+        their = [vectors.get(piece.content) for piece in pieces]
+        store = self._stores[kind]
+        if isinstance(store, TurnedStore):
+            store.put_turned(ids, their, batch.lengths[kind], batch.postings[kind])
+        else:
+            said = (tuple(piece.tokens.split(" ")) if piece.tokens else () for piece in pieces)
+            store.put([Entry(*one) for one in zip(ids, said, their, strict=True)])
 
     def _mark_gone(self, documents: Sequence[int]) -> None:
         """Let documents not be found any more, inside a transaction."""
@@ -180,10 +120,14 @@ class Writer:
                 rows = self._run("SELECT id FROM chunk WHERE document = ? AND kind = ?", (number, kind))
                 self._stores[kind].delete([chunk for (chunk,) in rows])
         with writing(self._catalogue.connection):
-            for number in self._counted(documents):
-                for kind in KINDS:
-                    rows = self._run("SELECT tokens FROM chunk WHERE document = ? AND kind = ?", (number, kind))
-                    self._count(kind, [tuple(text.split(" ")) if text else () for (text,) in rows], -1)
+            counted = self._counted(documents)
+            for kind in KINDS:
+                said = [
+                    text.split(" ") if text else []
+                    for number in counted
+                    for (text,) in self._run("SELECT tokens FROM chunk WHERE document = ? AND kind = ?", (number, kind))
+                ]
+                self._count(kind, list(map(len, said)), turn(said), -1)
             for number in documents:
                 self._run("DELETE FROM chunk WHERE document = ?", (number,))
                 self._run("DELETE FROM document WHERE id = ?", (number,))
@@ -200,33 +144,17 @@ class Writer:
             found.extend(row or ())
         return found
 
-    def _count(self, kind: str, token_lists: Sequence[tuple[str, ...]], sign: int) -> None:
-        holding: Counter[str] = Counter()
-        for tokens in token_lists:
-            holding.update(set(tokens))
-        self._catalogue.connection.executemany(
-            "INSERT INTO word VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET chunks = chunks + excluded.chunks",
-            [(kind, word, sign * count) for word, count in sorted(holding.items())],
-        )
+    def _count(self, kind: str, lengths: Sequence[int], postings: Postings, sign: int) -> None:
+        if not lengths:
+            return
+        self._catalogue.tally.add(kind, postings, sign)
         self._run(
             "INSERT INTO total VALUES (?, ?, ?) ON CONFLICT DO UPDATE "
             "SET chunks = chunks + excluded.chunks, words = words + excluded.words",
-            (kind, sign * len(token_lists), sign * sum(map(len, token_lists))),
+            (kind, sign * len(lengths), sign * sum(lengths)),
         )
 
     def _raise_revision(self) -> None:
         self._run(
             "INSERT INTO fact VALUES ('revision', 1) ON CONFLICT DO UPDATE SET value = value + 1",
         )
-
-
-def _outline(said: Counter[str]) -> tuple[str, ...]:
-    """Give the words of a document, each half as often as it is said: a summary is found by them too, since what is
-    asked for seldom stands in a summary. Halves, because in a long text a word may come again before it tells less; of
-    six ways to count them the best on covid_qa."""
-    common = said.most_common(OUTLINE_WORDS)
-    return tuple(word for word, count in common for _ in range(max(1, count // 2)))
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)

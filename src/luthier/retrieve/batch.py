@@ -1,0 +1,139 @@
+"""Documents cut into pieces, and made ready to be kept: all that can be done without the catalogue, in any process."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
+
+from luthier.retrieve.bm25 import terms
+from luthier.retrieve.catalogue import pack
+from luthier.retrieve.postings import Postings, turn
+
+KINDS = ("chunk", "summary")
+"""Kinds of pieces that are searched, each in a collection of its own; a `parent` is only handed over."""
+
+
+OUTLINE_WORDS = 20_000
+"""Different words of a document by which its summary is found, the most frequent ones."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A piece of a document that is to be kept."""
+
+    kind: Literal["chunk", "parent", "summary"]
+    text: str
+    span: tuple[int, int]
+    heading: tuple[str, ...] = ()
+    page: int | None = None
+    parent: int | None = None
+    """The place of its parent among the document's drafts, which stands before it."""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def searched(self) -> str:
+        """What it is found by: its headings and its text."""
+        return "\n".join([*self.heading[-2:], self.text])
+
+    @cached_property
+    def content(self) -> bytes:
+        """A hash of what it is found by: equal ones have equal vectors."""
+        return hashlib.sha256(self.searched.encode("utf-8", "surrogatepass")).digest()[:16]
+
+
+@dataclass(frozen=True)
+class NewDocument:
+    """A document cut into pieces."""
+
+    label: str
+    source: str
+    sha256: str
+    title: str
+    text: str
+    summary: str
+    metadata: Mapping[str, Any]
+    drafts: Sequence[Draft]
+    parsed: str = ""
+    """How it was read, as JSON: it can be cut anew without its file."""
+
+
+class Piece(NamedTuple):
+    """A draft as it is kept."""
+
+    kind: str
+    document: int
+    """The place of its document in the batch."""
+    place: int
+    """Its place in the document."""
+    up: int | None
+    """How far before it its parent stands."""
+    page: int | None
+    heading: str
+    begin: int
+    finish: int
+    metadata: str
+    text: str
+    tokens: str
+    """The words it is found by, with a blank between them."""
+    content: bytes
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Documents that are brought in together."""
+
+    documents: Sequence[tuple[str, str, str, str, str, str, bytes, bytes]]
+    """Label, source, SHA-256, title, summary, metadata, text, how it was read; the last two packed."""
+    pieces: Sequence[Piece]
+    lengths: Mapping[str, Sequence[int]]
+    """Kind -> words of each piece of it."""
+    postings: Mapping[str, Postings]
+    """Kind -> who holds each word, by places among the pieces of the kind."""
+
+
+def batch_of(documents: Sequence[NewDocument]) -> Batch:
+    """Make documents ready."""
+    pieces: list[Piece] = []
+    said: dict[str, list[Sequence[str]]] = {kind: [] for kind in KINDS}
+    for number, document in enumerate(documents):
+        common = _json(document.metadata)
+        in_all: Counter[str] = Counter()
+        for place, draft in enumerate(document.drafts):
+            tokens = terms(draft.searched) if draft.kind in said else []
+            if draft.kind == "chunk":
+                in_all.update(tokens)
+            elif draft.kind == "summary":
+                tokens += _outline(in_all)
+            if draft.kind in said:
+                said[draft.kind].append(tokens)
+            metadata = _json({**document.metadata, **draft.metadata}) if draft.metadata else common
+            up = None if draft.parent is None else place - draft.parent
+            heading = _json(draft.heading) if draft.heading else "[]"
+            kept = (heading, *draft.span, metadata, draft.text, " ".join(tokens), draft.content)
+            pieces.append(Piece(draft.kind, number, place, up, draft.page, *kept))
+    lengths = {kind: list(map(len, lists)) for kind, lists in said.items()}
+    return Batch(list(map(_row, documents)), pieces, lengths, {kind: turn(lists) for kind, lists in said.items()})
+
+
+def _row(document: NewDocument) -> tuple[str, str, str, str, str, str, bytes, bytes]:
+    about = (document.label, document.source, document.sha256, document.title, document.summary)
+    return (*about, _json(document.metadata), pack(document.text), pack(document.parsed))
+
+
+def _outline(said: Counter[str]) -> list[str]:
+    """Give the words of a document, each half as often as it is said: a summary is found by them too, since what is
+    asked for seldom stands in a summary. Halves, because in a long text a word may come again before it tells less; of
+    six ways to count them the best on covid_qa."""
+    common = said.items() if len(said) <= OUTLINE_WORDS else said.most_common(OUTLINE_WORDS)
+    found = [word for word, _ in common]
+    for word, count in common:
+        if count > 3:
+            found += [word] * (count // 2 - 1)
+    return found
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
