@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rouge_score.tokenize import tokenize
 
-from luthier.measure.words import script_of, words
+from luthier.measure.words import _PLAIN, script_of, words
 
 
 @given(st.text(st.characters(max_codepoint=127)))
@@ -78,3 +78,11 @@ def test_the_script_is_chosen_by_content_with_a_reason(texts: list[str], wanted:
     script, why = script_of(texts)
     assert script == wanted
     assert "words are CJK characters" in why
+
+
+def test_what_need_not_be_folded_gives_what_folding_gives() -> None:
+    plain = [chr(code) for code in range(0x110000) if _PLAIN.fullmatch(chr(code))]
+    assert len(plain) > 20_000
+    for character in plain:
+        text = f"Ab{character}C中{character}"
+        assert [*words(text), "é"] == words(f"{text} é"), f"U+{ord(character):04X}"

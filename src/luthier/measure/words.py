@@ -35,6 +35,11 @@ Script = Literal["latin", "chinese", "other_cjk"]
 # Shown as nothing, but they would split a word or make two spellings of it: soft hyphen, Mongolian and other
 # variation selectors, zero-width joiners, word joiner, byte order mark.
 _INVISIBLE = re.compile("[\u00ad\u180b-\u180f\u200c\u200d\u2060\ufe00-\ufe0f\ufeff\U000e0100-\U000e01ef]+")
+# What most texts are made of: ASCII, Han, and marks that are gaps whatever NFKC makes of them. Nothing is to be folded.
+_PLAIN = re.compile(
+    "[\x00-\x7f\u00a0\u2010-\u2016\u2018-\u2026\u3000-\u3003\u3008-\u3011\u4e00-\u9fff"
+    "\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff5e]+"
+)
 _ASCII = re.compile("[a-z0-9]+")
 _BEYOND_ASCII = "\x80"
 _HAN = re.compile(f"[{HAN}]")
@@ -56,8 +61,11 @@ def words(text: str, *, bigrams: bool = False) -> list[str]:
     """
     if text.isascii():
         return _ASCII.findall(text.lower())
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    visible = _INVISIBLE.sub("", folded)
+    if _PLAIN.fullmatch(text):
+        visible = text.lower()
+    else:
+        folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+        visible = _INVISIBLE.sub("", folded)
     found: list[str] = []
     for run in _pattern().findall(visible):
         if run < _BEYOND_ASCII or not _CJK.match(run):
