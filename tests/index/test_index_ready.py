@@ -1,6 +1,8 @@
 """Documents that other processes make ready."""
 
+import json
 import sqlite3
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,9 @@ from luthier.errors import DataError
 from luthier.event import Chose, Counted, Warned, hush
 from luthier.index import ready
 from luthier.index.care import check
+from luthier.index.parsed import Block, Parsed, from_json
 from luthier.index.run import index
+from luthier.index.sources import find_files
 from luthier.index.spec import IndexSpec
 from luthier.retrieve.opening import open_index
 
@@ -64,9 +68,15 @@ def test_what_a_worker_cannot_read_is_told_and_left_out(store: Store, folder: Pa
 
 
 def test_batches_follow_the_files_in_their_order(folder: Path) -> None:
-    from luthier.index.sources import find_files
-
     files = find_files([str(folder)])
     made = list(ready.made_ready(ready.Setup(IndexSpec(), None), files, 1))
     assert len(made) == ready.count_batches(files) > 4
     assert [read.file for batch in made for read in batch.reads] == files
+
+
+def test_a_document_is_read_back_as_it_was_also_as_the_first_versions_wrote_it() -> None:
+    blocks = [Block("heading", "Fees", 2), Block("text", "", 0, 3), Block("row", "a: 1", metadata={"row": 1})]
+    parsed = Parsed("t", blocks, {"type": "text"})
+    assert from_json(parsed.to_json(), parsed.text) == parsed
+    first = json.dumps({"title": "t", "blocks": [asdict(block) for block in blocks], "metadata": {"type": "text"}})
+    assert from_json(first, parsed.text) == parsed
