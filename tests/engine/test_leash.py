@@ -79,3 +79,19 @@ def test_it_lives_on_when_the_thread_that_started_it_ends() -> None:
 def test_what_is_no_program_is_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="is no program that can be run"):
         leash.start([str(tmp_path / "none")], signal.SIGTERM)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs signals as Linux has them")
+@pytest.mark.parametrize(
+    ("heeds", "status"), [("", -signal.SIGTERM), ("signal.signal(signal.SIGTERM, signal.SIG_IGN); ", -signal.SIGKILL)]
+)
+def test_one_that_will_not_end_is_killed_after_its_time(heeds: str, status: int) -> None:
+    script = f"import signal, time; {heeds}print(1, flush=True); time.sleep(60)"
+    process = leash.start([sys.executable, "-c", script], signal.SIGKILL, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    with process.stdout as said:
+        assert said.readline() == b"1\n"
+        begun = time.monotonic()
+        leash.stop(process, 0.5)
+    assert process.returncode == status
+    assert time.monotonic() - begun < 10

@@ -32,6 +32,16 @@ def start(command: Sequence[str], kind: signal.Signals, **settings: Any) -> "sub
     return _STARTER.submit(popen).result()
 
 
+def stop(process: "subprocess.Popen[bytes]", patience_seconds: float) -> None:
+    """End a process: ask it to, then, if it has not ended in time, kill it."""
+    process.terminate()
+    try:
+        process.wait(patience_seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 def main(parent: int, number: int, command: list[str]) -> None:
     """Become the program."""
     if sys.platform == "linux":

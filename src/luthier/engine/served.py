@@ -36,6 +36,8 @@ LLAMA_TAKES = ALWAYS_TAKEN | {
 }
 LOOK_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 30.0
+PATIENCE_SECONDS = 10.0
+"""How long a server may take to end when it is asked to."""
 
 
 @dataclass(frozen=True)
@@ -184,12 +186,7 @@ class ServedModel:
         self._why = "it is closed"
         process, self._process = self._process, None
         if process is not None:
-            process.terminate()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            leash.stop(process, PATIENCE_SECONDS)
         if self._watcher is not None:
             self._watcher.join()
         self._remote.close()

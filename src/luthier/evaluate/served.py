@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -10,9 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from luthier.artifact.store import Store
+from luthier.engine import leash
 from luthier.errors import ServeError
 
 READY_SECONDS = 300.0
+PATIENCE_SECONDS = 30.0
+"""How long it may take to end: it lets answers that are begun be finished."""
 LOOK_SECONDS = 0.1
 ADDRESS = re.compile(r"\bat (http://\S+/v1)\b")
 
@@ -25,22 +29,20 @@ def served(store: Store, name: str, log: Path) -> Iterator[str]:
     """
     command = [sys.executable, "-m", "luthier", "--project", str(store.root.absolute()), "serve", "--model", name]
     with log.open("w", encoding="utf-8") as out:
-        process = subprocess.Popen(
-            [*command, "--engine", "transformers", "port=0", "waiting=4096"], stdout=out, stderr=out, text=True,
+        process = leash.start(
+            [*command, "--engine", "transformers", "port=0", "waiting=4096"],
+            signal.SIGTERM,
+            stdout=out,
+            stderr=out,
             env={**os.environ, "COLUMNS": "500"},  # an address must not be wrapped
-        )  # fmt: skip
+        )
         try:
             yield _address(process, log)
         finally:
-            process.terminate()
-            try:
-                process.wait(30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            leash.stop(process, PATIENCE_SECONDS)
 
 
-def _address(process: "subprocess.Popen[str]", log: Path) -> str:
+def _address(process: "subprocess.Popen[bytes]", log: Path) -> str:
     end = time.monotonic() + READY_SECONDS
     while time.monotonic() < end:
         said = log.read_text(encoding="utf-8")

@@ -1,7 +1,7 @@
 """Open a knowledge base to search it."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +18,6 @@ from luthier.retrieve.place import CATALOGUE, CURRENT, Current, folder_of, read_
 from luthier.retrieve.ports import Chunk, Document, Found, Hit, Question, Store, Vector
 from luthier.retrieve.search import search
 from luthier.retrieve.stores import open_store
-
-OpenEmbedder = Callable[[str, Tell], Embedder]
 
 
 def open_index(given: Path, embedder: Embedder | None = None, tell: Tell = hush) -> "KnowledgeBase":

@@ -12,8 +12,6 @@ from luthier.serve.gateway import Gateway
 from luthier.serve.refusal import STOPPING, headers_of, status_of, to_plain
 
 Handler = Callable[[Request], Awaitable[Any]]
-LEFT = 499
-"""The status of a client that did not wait for its answer; nobody reads it, /metrics counts it."""
 
 
 class Guard:
