@@ -220,6 +220,16 @@ def test_what_others_were_made_from_is_not_removed(store: Store) -> None:
     assert list(store.artifacts.iterdir()) == []
 
 
+def test_what_trackers_wrote_goes_with_what_was_made(store: Store) -> None:
+    kept, gone = made(store, "adapter", data="1"), made(store, "adapter", data="2")
+    for artifact in (kept, gone):
+        (store.track / artifact.id / "tensorboard").mkdir(parents=True)
+        (store.track / artifact.id / "tensorboard" / "events.1").write_bytes(b"1")
+    store.remove(gone.id)
+    assert [path.name for path in store.track.iterdir()] == [kept.id]
+    assert (store.track / kept.id / "tensorboard" / "events.1").exists()
+
+
 def test_what_is_released_is_not_removed(store: Store) -> None:
     release = made(store, "release")
     with pytest.raises(StoreError) as caught:

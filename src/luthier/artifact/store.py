@@ -4,6 +4,7 @@
 .luthier/work/ID/                           what a run is making, kept when it is killed (checkpoints, answers)
 .luthier/work/ID.lock                       held by the process that makes it
 .luthier/runs/TIME-WORD/events.jsonl        what each run told
+.luthier/track/ID/                          what trackers wrote while it was made
 .luthier/released.jsonl                     the log of releases
 """
 
@@ -53,6 +54,10 @@ class Artifact:
         return self.order.kind
 
 
+TRACK = "track"
+"""The folder of what trackers write, in the project folder."""
+
+
 class Store:
     """A project folder. `dry` makes nothing: `make` gives what would come, so a plan knows every id beforehand."""
 
@@ -61,6 +66,7 @@ class Store:
         self.dry = dry
         self.artifacts = self.root / "artifacts"
         self.work = self.root / "work"
+        self.track = self.root / TRACK
 
     def make(self, order: Order, build: Build, tell: Tell, *, wait: bool = False) -> Artifact:
         """Give the artifact of an order, building it only if it is not there.
@@ -173,7 +179,10 @@ class Store:
         return [card.id for card in self.cards() if name in card.inputs.values()]
 
     def remove(self, name: str, released: tuple[str, ...] = ()) -> Artifact:
-        """Remove an artifact. Raises StoreError if others were made from it, or if it is released."""
+        """Remove an artifact and what trackers wrote of it.
+
+        Raises StoreError if others were made from it, or if it is released.
+        """
         found = self.find(name)
         users = self.users(found.id)
         if users:
@@ -188,6 +197,8 @@ class Store:
             )
         (found.folder / NAME).unlink()  # the card goes first: what is left is no artifact
         shutil.rmtree(found.folder)
+        if (self.track / found.id).exists():
+            shutil.rmtree(self.track / found.id)
         return found
 
     def verify(self, artifact: Artifact) -> None:
