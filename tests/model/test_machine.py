@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from luthier.errors import RoomError
+from luthier.errors import RoomError, ToolError
 from luthier.model import machine
 
 
@@ -44,3 +44,23 @@ def test_too_little_memory_is_said_with_the_callers_mend(monkeypatch: pytest.Mon
 def test_a_machine_that_does_not_tell_its_memory_is_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "free_memory_bytes", lambda: None)
     machine.check_memory(10**18, "it", "m")
+
+
+@pytest.mark.parametrize(
+    ("found", "why", "mend"),
+    [
+        ("", "it would be here if an Ascend driver is loaded", "set device=cpu or auto"),
+        ("a driver is here (/dev/x)", "a driver is here (/dev/x), but torch", "install a torch built for it"),
+    ],
+)
+def test_a_device_that_is_not_here_is_told_with_what_was_seen(
+    monkeypatch: pytest.MonkeyPatch, found: str, why: str, mend: str
+) -> None:
+    row = machine.DEVICES["npu"]  # no torch of the registries has it
+    monkeypatch.setitem(machine.DEVICES, "npu", machine.Device(lambda: found, row.about))
+    machine.check_device("cpu")
+    with pytest.raises(ToolError) as caught:
+        machine.check_device("npu")
+    assert caught.value.what.startswith(f"the device 'npu' cannot be used: {why}")
+    assert caught.value.where == "key device"
+    assert mend in caught.value.mend

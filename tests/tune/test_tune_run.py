@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from luthier.artifact.store import Artifact, Store
-from luthier.errors import KindError, SpecError, Stopped
+from luthier.errors import KindError, SpecError, Stopped, ToolError
 from luthier.event import Chose, Counted, Event, Step, hush
 from luthier.fetch.run import fetch
 from luthier.fetch.spec import FetchSpec
@@ -154,3 +154,13 @@ def test_the_adapter_changes_what_the_model_says(adapter: tuple[Artifact, list[E
         before = plain(ids).logits
         after = load_adapted(plain, adapter[0].folder)(ids).logits
     assert (after - before).abs().max() > 0.1
+
+
+def test_a_device_that_is_not_here_is_refused_before_anything_is_planned_or_read(
+    tiny_model: Artifact, tiny_data: Artifact, store: Store
+) -> None:
+    spec = TuneSpec(device="npu")
+    for where in (store, Store(store.root, dry=True)):
+        with pytest.raises(ToolError, match="the device 'npu' cannot be used"):
+            tune(spec, tiny_model, tiny_data, where, hush)
+    assert not store.work.exists()

@@ -79,7 +79,7 @@ def _run(
         needed = {role: row for role, row in stage.takes.items() if use[role] or row.wanted(spec)}
         found = _inputs(store, needed, use, tell)
         inputs = {role: found.get(role) for role in stage.takes}
-        _check_room(name, spec, inputs, store)
+        _check_room(name, spec, inputs, store, more)
         report = extra.rather(spec, inputs, store, tell, given) if extra.rather else None
         made = None if report else call_stage(stage, spec, inputs, store, tell, **more)
     if made is None:
@@ -144,9 +144,11 @@ def _choose(store: Store, role: str, wanted: Input, others: list[Artifact], tell
     return newest
 
 
-def _check_room(name: str, spec: Spec, inputs: dict[str, Artifact | None], store: Store) -> None:
+def _check_room(
+    name: str, spec: Spec, inputs: dict[str, Artifact | None], store: Store, more: Mapping[str, Any]
+) -> None:
     """Raise RoomError before the long run, not after, where memory or disk will not do."""
     if name not in ROOM:
         return
-    planned = call_stage(STAGES[name], spec, inputs, Store(store.root, dry=True), hush)
+    planned = call_stage(STAGES[name], spec, inputs, Store(store.root, dry=True), hush, **more)
     check_room(Planned(Step(name, name, spec, {}, "command line"), planned, inputs), store)

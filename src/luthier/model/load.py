@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from luthier.errors import LuthierError, ModelError, ToolError
-from luthier.model.machine import DEVICES
+from luthier.errors import LuthierError, ModelError
+from luthier.model.machine import check_device
 from luthier.model.quantized import bars_hidden, keep_layout, quantization, unpack
 from luthier.model.template import read_config
 
@@ -104,7 +104,7 @@ def _read(
     _check_weights(folder)
     if dtype not in DTYPES:
         raise ModelError(f"dtype is {dtype!r}", where=str(folder), mend=f"give one of {', '.join(DTYPES)}")
-    _check_device(torch, device)
+    check_device(device)
     silence()
     placed = quantization(folder, quantize, dtype, device)
     if places is not None:
@@ -221,18 +221,6 @@ def _check_weights(folder: Path) -> None:
         where=str(folder),
         mend="fetch the model again, or give the folder that holds *.safetensors",
     )
-
-
-def _check_device(torch: Any, device: str) -> None:
-    kind = device.partition(":")[0]
-    module = getattr(torch, kind, None)
-    is_here = kind == "cpu" or (kind in DEVICES and module is not None and module.is_available())
-    if not is_here:
-        raise ToolError(
-            f"the device {device!r} is not here, or this torch cannot use it",
-            where="key device",
-            mend=f"set device=cpu{', or install a torch built for it' if kind in DEVICES else ''}",
-        )
 
 
 def _check_whole(folder: Path, found: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from luthier.errors import RoomError
+from luthier.errors import RoomError, ToolError
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,31 @@ def choose_device() -> Choice:
         if why:
             return Choice(name, why)
     return Choice("cpu", "no GPU driver found")
+
+
+def check_device(device: str) -> None:
+    """Raise ToolError if torch cannot use a device: torch is asked, for a device may be here and no driver show."""
+    kind = device.partition(":")[0]
+    if kind == "cpu":
+        return
+    import torch  # 2.5 s: only for who wants an accelerator
+
+    module = getattr(torch, kind, None)
+    if kind in DEVICES and module is not None and module.is_available():
+        return
+    row = DEVICES.get(kind)
+    found = row.found() if row else ""
+    if row is None:
+        why = f"there is no such device; known: cpu, {', '.join(DEVICES)}"
+    elif found:
+        why = f"{found}, but torch {torch.__version__} is not built for it or does not reach it"
+    else:
+        why = f"it would be here if {row.about}"
+    raise ToolError(
+        f"the device {device!r} cannot be used: {why}",
+        where="key device",
+        mend=f"set device=cpu{', or install a torch built for it' if found else ' or auto'}",
+    )
 
 
 def choose_dtype(device: str) -> Choice:

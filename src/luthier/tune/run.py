@@ -8,13 +8,14 @@ from typing import Any, Literal
 from luthier.artifact.store import Artifact, Store
 from luthier.errors import SpecError, StoreError
 from luthier.event import Chose, Tell
+from luthier.model.machine import check_device
 from luthier.tune.job import Job, Place, torchrun_place, work_on
 from luthier.tune.launch import run_workers
 from luthier.tune.ordering import ordered
 from luthier.tune.spec import TuneSpec
 from luthier.tune.torchrun import lead
 
-VERSION = 2
+VERSION = 3
 
 Start = Literal["newest", "checkpoint", "fresh"]
 """Go on from the newest checkpoint if there is one; insist on one; or throw old ones away."""
@@ -39,11 +40,13 @@ def tune(
 
     Raises KindError if the examples were prepared for another model, StoreError if `start` is "checkpoint" and
     there is none, or if a checkpoint was made where other bits come out and it is not to go on `anyway`; Stopped
-    after Ctrl-C (the state is saved); ToolError if a process is killed.
+    after Ctrl-C (the state is saved); ToolError if the device is not here, or if a process is killed.
     """
     place = torchrun_place()
     order, device, dtype = ordered(spec, model, data, VERSION)
     _check_launch(spec, processes, cluster, place)
+    if cluster is None and not Artifact(order.id, store.artifacts / order.id, order).exists:
+        check_device(device.value)  # a cluster's workers have their own
     checkpoints = store.work / order.id / "checkpoints"
     ran: list[bool] = []
 
