@@ -1,6 +1,7 @@
 """Every way to tune: it trains what its paper says, lowers the loss, and touches nothing else."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -110,3 +111,19 @@ def test_a_pattern_chooses_layers_by_their_whole_names(tiny_model: Artifact) -> 
     names = {name for name, parameter in adapted.named_parameters() if parameter.requires_grad and "lora_A" in name}
     assert len(names) == 3  # q of the second layer, k of both
     assert not any("layers.0" in name and "q_proj" in name for name in names)
+
+
+@pytest.mark.parametrize("name", ["lm_head", "embed_tokens", "mlp", "input_layernorm"])
+def test_a_module_trained_whole_stands_among_narrower_weights(name: str, tiny_model: Artifact) -> None:
+    ids = torch.arange(12)[None]
+    model = load_causal(tiny_model.folder, dtype="bfloat16", device="cpu")
+    expected = model(input_ids=ids).logits.float()
+    adapted = put_on(model, "lora", replace(WISHES, save=(name,)), seed=0)
+    whole = [p for p_name, p in adapted.named_parameters() if "modules_to_save" in p_name and p.requires_grad]
+    assert whole
+    assert {parameter.dtype for parameter in whole} == {torch.float32}
+    logits = adapted(input_ids=ids).logits
+    assert logits.dtype == torch.bfloat16
+    torch.testing.assert_close(logits.float(), expected, rtol=2e-2, atol=2e-2)  # of values up to 5, in 8 bits
+    torch.autograd.backward(logits.float().square().mean())
+    assert all(parameter.grad is not None and bool(parameter.grad.any()) for parameter in whole)

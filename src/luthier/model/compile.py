@@ -42,7 +42,9 @@ def choose_compile(setting: Setting, tokens: int, model: Any) -> Choice:
         return Choice("off", "learn.compile=off")
     count = len(_compilable(model))
     if count == 0:
-        return Choice("off", "this architecture keeps its layers where we do not know")
+        known = len(decoder_layers(model))
+        why = "this architecture keeps its layers where we do not know"
+        return Choice("off", f"{known} layers have none alike to share a compilation" if known else why)
     device = model.device.type
     if device not in ("cpu", "cuda"):
         return Choice("off", f"torch's compiler is not used on {device}")

@@ -23,6 +23,7 @@ from peft.utils.constants import (
     TRANSFORMERS_MODELS_TO_IA3_FEEDFORWARD_MODULES_MAPPING,
     TRANSFORMERS_MODELS_TO_IA3_TARGET_MODULES_MAPPING,
 )
+from peft.utils.other import ModulesToSaveWrapper
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
@@ -201,6 +202,8 @@ def put_on(model: Any, kind: str, wishes: Wishes, seed: int) -> Any:
             warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
             # its own patterns for experts that are one tensor, which these models may not have
             warnings.filterwarnings("ignore", message=".*_pattern keys did not match.*")
+            # a tied head that is trained whole is a copy of its own, in the adapter's file too
+            warnings.filterwarnings("ignore", message="Model has `tie_word_embeddings=True`")
             with stand_ins(model):
                 adapted = get_peft_model(model, config(model, wishes))
     finally:
@@ -208,7 +211,29 @@ def put_on(model: Any, kind: str, wishes: Wishes, seed: int) -> Any:
     for parameter in adapted.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
+    for module in adapted.modules():
+        if isinstance(module, ModulesToSaveWrapper):
+            for whole in module.modules_to_save.values():
+                _compute_wide(whole, model.dtype)
     return adapted
+
+
+def _compute_wide(whole: nn.Module, narrow: torch.dtype) -> None:
+    """Let a module whose weights became float32 stand among narrower ones: what goes in is widened, what comes out
+    narrowed."""
+
+    def cast(value: Any, dtype: torch.dtype) -> Any:
+        return value.to(dtype) if isinstance(value, torch.Tensor) and value.is_floating_point() else value
+
+    def widen(module: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(cast(value, torch.float32) for value in given)
+
+    def narrowed(module: nn.Module, given: tuple[Any, ...], found: Any) -> Any:
+        return cast(found, narrow)
+
+    if narrow != torch.float32:
+        whole.register_forward_pre_hook(widen)
+        whole.register_forward_hook(narrowed)
 
 
 def choose_own(model: Any, kind: str, layers: int) -> None:
