@@ -76,6 +76,36 @@ def test_a_share_of_the_rate_moves_a_parameter_as_much_further() -> None:
     torch.testing.assert_close(named["b"].detach(), named["a"].detach() * 16)
 
 
+def test_adafactor_moves_zeros_at_its_rate_as_adamw_does() -> None:
+    # B of a LoRA begins as zeros; the first update is the gradient over its own root mean square
+    moved = {}
+    for kind in ("adamw", "adafactor"):
+        weight = nn.Parameter(torch.zeros(8, 4))
+        optimizers = open_optimizers(kind, {"weight": weight}, decay=0.0)
+        weight.grad = torch.full((8, 4), 0.5)
+        optimizers.step(0.002)
+        moved[kind] = weight.detach()
+    torch.testing.assert_close(moved["adamw"], torch.full((8, 4), -0.002))
+    torch.testing.assert_close(moved["adafactor"], moved["adamw"])
+
+
+@pytest.mark.parametrize("kind", ["muon", "galore"])
+def test_embeddings_are_left_to_adamw(kind: str) -> None:
+    named = {name: nn.Parameter(torch.ones(96, 80)) for name in ("embed", "layer")}
+    optimizers = open_optimizers(kind, named, decay=0.0, tables={"embed"})
+    for step in range(2):
+        for parameter in named.values():
+            parameter.grad = torch.randn(96, 80, generator=torch.Generator().manual_seed(step))
+        optimizers.step(0.01)
+    reference = nn.Parameter(torch.ones(96, 80))
+    adamw = torch.optim.AdamW([reference], lr=0.01, weight_decay=0.0)
+    for step in range(2):
+        reference.grad = torch.randn(96, 80, generator=torch.Generator().manual_seed(step))
+        adamw.step()
+    assert torch.equal(named["embed"], reference)
+    assert not torch.allclose(named["layer"], reference)
+
+
 def test_galore_equals_the_authors_package(monkeypatch: pytest.MonkeyPatch) -> None:
     galore_torch = pytest.importorskip("galore_torch", reason="the authors' package is not installed")
     named, others = _named(), _named()

@@ -96,6 +96,8 @@ class Course(Generic[Row]):
     """Choices that bear on bits; a checkpoint carries them."""
     rate_share: Callable[[str], float] = _whole
     """Gives a parameter's part of the rate, by its name."""
+    tables: frozenset[str] = frozenset()
+    """Parameters whose rows are tokens: embeddings and the head."""
     label: Callable[[int], str] = _numbered
     """Names a row in errors, by its place in `rows`: file and line."""
     ledger: Ledger | None = None
@@ -122,7 +124,11 @@ def learn(course: Course[Row], settings: Settings, tell: Tell) -> list[dict[str,
     steps_per_epoch = math.ceil(len(course.rows) / settings.rows_per_step)
     steps = max(1, math.ceil(settings.epochs * steps_per_epoch))
     optimizers = open_optimizers(
-        settings.optimizer, course.named, decay=settings.weight_decay, shares=course.rate_share
+        settings.optimizer,
+        course.named,
+        decay=settings.weight_decay,
+        shares=course.rate_share,
+        tables=course.tables,
     )
     begun, history = _go_on(course, optimizers, tell)
     doctor = Doctor(steps, tell)

@@ -1,6 +1,6 @@
 """The optimizers by name, each over parameter groups that carry their own share of the rate."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,8 @@ from luthier.errors import SpecError, ToolError
 from luthier.learn.galore import GaLore
 
 Group = dict[str, Any]
-"""What torch takes for a group (params, lr, weight_decay), and `share`: its part of the run's rate."""
+"""What torch takes for a group (params, lr, weight_decay); `share`: its part of the run's rate; `table`: whether its
+rows are tokens, not directions of a map."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,14 @@ def _sgd(groups: list[Group]) -> list[torch.optim.Optimizer]:
 
 
 def _adafactor(groups: list[Group]) -> list[torch.optim.Optimizer]:
-    return [torch.optim.Adafactor(groups, lr=1.0)]
+    # torch's steps are relative to a weight's size, for a LoRA B that begins as zeros a thousandth of the rate: with a
+    # floor of 1 a step is the rate, as AdamW's is (arXiv:1804.04235, section 8, has both forms)
+    return [torch.optim.Adafactor(groups, lr=1.0, eps=(None, 1.0))]
 
 
 def _muon(groups: list[Group]) -> list[torch.optim.Optimizer]:
-    """Muon for matrices, AdamW for what has one dimension and for embeddings (Jordan et al. 2024)."""
-    matrices, others = _parted(groups, lambda parameter: parameter.ndim == 2)
+    """Muon for matrices, AdamW for what has one dimension, for embeddings and the head (Jordan et al. 2024)."""
+    matrices, others = _matrices(groups)
     # "match_rms_adamw" scales updates so that AdamW's rates hold (Liu et al. 2025, arXiv:2502.16982, section 2.2)
     made: list[torch.optim.Optimizer] = []
     if matrices:
@@ -49,7 +52,7 @@ def _muon(groups: list[Group]) -> list[torch.optim.Optimizer]:
 
 
 def _galore(groups: list[Group]) -> list[torch.optim.Optimizer]:
-    matrices, others = _parted(groups, lambda parameter: parameter.ndim == 2)
+    matrices, others = _matrices(groups)
     made: list[torch.optim.Optimizer] = [GaLore(matrices)] if matrices else []
     return [*made, *([torch.optim.AdamW(others)] if others else [])]
 
@@ -76,9 +79,11 @@ OPTIMIZERS: dict[str, Kind] = {
     "paged_adamw_8bit": Kind(
         _bitsandbytes("PagedAdamW8bit"), 2.1, "the same, paged to main memory when a GPU is full", ("cuda",)
     ),
-    "adafactor": Kind(_adafactor, 0.1, "rows and columns of the second moment only (arXiv:1804.04235)"),
+    "adafactor": Kind(
+        _adafactor, 0.1, "rows and columns of the second moment only, at AdamW's rates (arXiv:1804.04235)"
+    ),
     "lion": Kind(_bitsandbytes("Lion"), 4, "the sign of a momentum; wants a third of AdamW's rate (arXiv:2302.06675)"),
-    "muon": Kind(_muon, 4, "orthogonal updates of matrices, AdamW for the rest (arXiv:2502.16982)"),
+    "muon": Kind(_muon, 4, "orthogonal updates of matrices, AdamW for the rest and for embeddings (arXiv:2502.16982)"),
     "galore": Kind(_galore, 2, "Adam in a low-rank space of the gradient, for full tuning (arXiv:2403.03507)"),
     "sgd": Kind(_sgd, 4, "with momentum 0.9; wants a hundred times AdamW's rate"),
 }
@@ -123,10 +128,12 @@ def open_optimizers(
     *,
     decay: float,
     shares: Callable[[str], float] = lambda name: 1.0,
+    tables: Collection[str] = (),
 ) -> Optimizers:
     """Make the optimizers of a run.
 
-    `shares` gives each parameter's part of the rate (LoRA+ gives B more). Vectors (norms, biases) do not decay.
+    `shares` gives each parameter's part of the rate (LoRA+ gives B more), `tables` names the embeddings and the head.
+    Vectors (norms, biases) do not decay.
     Raises SpecError for an unknown name or another device than it works on, ToolError if its package is not installed.
     """
     if kind not in OPTIMIZERS:
@@ -139,24 +146,26 @@ def open_optimizers(
             where="key learn.optimizer",
             mend="set learn.optimizer=adamw_8bit, or run it on such a device",
         )
-    return Optimizers(OPTIMIZERS[kind].make(list(_groups(named, decay, shares))))
+    return Optimizers(OPTIMIZERS[kind].make(list(_groups(named, decay, shares, tables))))
 
 
-def _groups(named: Mapping[str, nn.Parameter], decay: float, shares: Callable[[str], float]) -> Iterable[Group]:
-    sorted_out: dict[tuple[float, float], list[nn.Parameter]] = {}
+def _groups(
+    named: Mapping[str, nn.Parameter], decay: float, shares: Callable[[str], float], tables: Collection[str]
+) -> Iterable[Group]:
+    sorted_out: dict[tuple[float, float, bool], list[nn.Parameter]] = {}
     for name, parameter in named.items():
-        key = (shares(name), decay if parameter.ndim >= 2 else 0.0)
+        key = (shares(name), decay if parameter.ndim >= 2 else 0.0, name in tables)
         sorted_out.setdefault(key, []).append(parameter)
-    for (share, weight_decay), parameters in sorted_out.items():
-        yield {"params": parameters, "lr": 1.0, "weight_decay": weight_decay, "share": share}
+    for (share, weight_decay, table), parameters in sorted_out.items():
+        yield {"params": parameters, "lr": 1.0, "weight_decay": weight_decay, "share": share, "table": table}
 
 
-def _parted(groups: list[Group], wanted: Callable[[nn.Parameter], bool]) -> tuple[list[Group], list[Group]]:
-    """Cut each group in two: the parameters that are wanted, and the others; empty groups are left out."""
+def _matrices(groups: list[Group]) -> tuple[list[Group], list[Group]]:
+    """Cut each group in two: matrices that map directions to directions, and the others; empty groups are left out."""
     halves: tuple[list[Group], list[Group]] = ([], [])
     for group in groups:
         for half, is_wanted in zip(halves, (True, False), strict=True):
-            chosen = [parameter for parameter in group["params"] if wanted(parameter) is is_wanted]
+            chosen = [one for one in group["params"] if (one.ndim == 2 and not group["table"]) is is_wanted]
             if chosen:
                 half.append({**group, "params": chosen})
     return halves

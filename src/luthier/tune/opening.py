@@ -45,6 +45,8 @@ class Opened:
     after_step: Callable[[int], None]
     extra_loss: Callable[[], Tensor] | None
     counts: Mapping[str, int]
+    tables: frozenset[str]
+    """Which of what is changed are embeddings and the head."""
 
 
 def open_trained(model: Any, base: str, spec: TuneSpec, steps: int, task: str, tell: Tell) -> Opened:
@@ -94,6 +96,7 @@ def _own(model: Any, named: Mapping[str, nn.Parameter], base: str, kind: str, ev
         after_step=lambda step: masters.show(),
         extra_loss=None,
         counts=_counts(named, everything),
+        tables=_tables(model, named),
     )
 
 
@@ -135,7 +138,16 @@ def _adapter(adapted: Any, named: Mapping[str, nn.Parameter], base: str, spec: T
         after_step=rank.after_step if rank is not None else _nothing,
         extra_loss=rank.extra_loss if rank is not None else None,
         counts=_counts(named, everything),
+        tables=_tables(adapted, named),
     )
+
+
+def _tables(model: Any, named: Mapping[str, nn.Parameter]) -> frozenset[str]:
+    """Name the parameters whose rows are tokens, virtual ones too, and those of the head."""
+    tables = [module.weight for module in model.modules() if isinstance(module, nn.Embedding)]
+    head = model.get_output_embeddings()
+    tables += [] if head is None else [head.weight]
+    return frozenset(name for name, parameter in named.items() if any(parameter is table for table in tables))
 
 
 def _counts(named: Mapping[str, nn.Parameter], everything: int) -> dict[str, int]:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from luthier.artifact.card import template_figures
-from luthier.artifact.store import Artifact
+from luthier.artifact.store import TRACK, Artifact
 from luthier.artifact.tokens import read_tokens
 from luthier.errors import StoreError
 from luthier.event import Chose, Counted, Tell
@@ -67,7 +67,7 @@ def train(
     course = _course(spec, taught, opened, {"model": model.id, **facts}, work, start, processes)
     ledger = course.ledger
     begun = time.monotonic()
-    run = Run(work.name, work.parent.parent / "track" / work.name, spec.model_dump(mode="json"))
+    run = Run(work.name, work.parent.parent / TRACK / work.name, spec.model_dump(mode="json"))
     if start is None and processes.is_first:
         shutil.rmtree(run.folder, ignore_errors=True)  # of a run that was given up: its steps would stand beside these
     with tracked(spec.track if processes.is_first else (), run, tell) as told:
@@ -110,6 +110,7 @@ def _course(
         work=work,
         facts=facts,
         rate_share=rate_shares(spec),
+        tables=opened.tables,
         label=lambda place: taught.labels[place][1],
         ledger=Ledger() if spec.learn.ledger else None,
         tag=lambda place: taught.labels[place][2],
