@@ -10,7 +10,7 @@ import torch
 from luthier.errors import StoreError
 from luthier.event import Chose, Event, Warned, hush
 from luthier.learn.checkpoint import Checkpoint
-from luthier.learn.replay import check_replayed, choices, replay
+from luthier.learn.replay import check_origin, check_replayed, choices, replay
 
 
 @pytest.fixture(autouse=True)
@@ -66,3 +66,12 @@ def test_another_number_of_processes_is_told_not_refused(told: list[Event]) -> N
     [chosen] = told
     assert isinstance(chosen, Chose)
     assert (chosen.what, chosen.value) == ("processes", "1")
+
+
+def test_a_checkpoint_of_another_models_run_is_refused() -> None:
+    check_origin(None, "model-1")
+    check_origin(_checkpoint(model="model-1"), "model-1")
+    with pytest.raises(StoreError, match="step-000007 is of a run on model-2, this one is on model-1") as caught:
+        check_origin(_checkpoint(model="model-2"), "model-1")
+    assert caught.value.where == "step-000007"
+    assert "--fresh" in caught.value.mend

@@ -42,6 +42,17 @@ def machine(device: str) -> dict[str, str]:
     return found
 
 
+def check_origin(start: Checkpoint | None, model: str) -> None:
+    """Raise StoreError for a checkpoint that another model's run left here: it may fit, and would teach nothing."""
+    began = model if start is None else str(start.state.get("model", model))
+    if start is not None and began != model:
+        raise StoreError(
+            f"the checkpoint {start.folder.name} is of a run on {began}, this one is on {model}",
+            where=str(start.folder),
+            mend="put it back where it was made, and begin anew here (--fresh)",
+        )
+
+
 def replay(start: Checkpoint | None, device: str, processes: int, tell: Tell, *, anyway: bool) -> None:
     """Take over from the checkpoint a run goes on from what can be set, and hold the machine against it.
 

@@ -20,7 +20,7 @@ from luthier.learn.distributed import ALONE, Processes
 from luthier.learn.ledger import LEDGER, Ledger
 from luthier.learn.loop import HISTORY, Course, Settings, learn
 from luthier.learn.objective import Objective
-from luthier.learn.replay import check_replayed, choices, replay
+from luthier.learn.replay import check_origin, check_replayed, choices, replay
 from luthier.tune.curves import draw
 from luthier.tune.measured import Measured
 from luthier.tune.objectives import Taught, setting_of
@@ -53,6 +53,7 @@ def train(
     check_shard(spec, device.partition(":")[0])
     setting = setting_of(data)
     start = _found(work, processes, tell)
+    check_origin(start, model.id)
     replay(start, device, processes.size, tell, anyway=anyway)
     measured = Measured(spec, model, data, device, dtype, work, tell, processes.size)
     places = places_of(spec, model.folder, device, dtype)
