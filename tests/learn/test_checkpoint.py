@@ -1,11 +1,13 @@
 """Checkpoints: whole or absent, checked, and back bit for bit."""
 
+import errno
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from luthier.errors import RoomError
 from luthier.event import Event, Warned, hush
 from luthier.learn import checkpoint
 from luthier.learn.optimizer import OPTIMIZERS, Optimizers, open_optimizers
@@ -103,8 +105,26 @@ def test_an_interrupted_write_is_no_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         checkpoint.write(tmp_path, 1, die, optimizer, named, {})
     assert checkpoint.newest(tmp_path, hush) is None
+    assert list(tmp_path.iterdir()) == []
     _write(tmp_path, 1)  # and what it left is no obstacle
     assert checkpoint.newest(tmp_path, hush) is not None
+
+
+def test_a_disk_that_fills_leaves_the_older_checkpoint_and_nothing_else(tmp_path: Path) -> None:
+    _write(tmp_path, 2)
+    named, optimizer = _trained(1)
+
+    def fill(place: Path) -> None:
+        (place / "weights").write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(RoomError, match="the disk is full") as caught:
+        checkpoint.write(tmp_path, 4, fill, optimizer, named, {})
+    assert caught.value.where == str(tmp_path / "step-000004")
+    assert "luthier remove" in caught.value.mend
+    with pytest.raises(RoomError):
+        checkpoint.write_weights(tmp_path / "best", 4, fill)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-000002"]
 
 
 def test_rotation_keeps_the_newest(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ step-000120/  what `save` writes (an adapter in its own form), optimizer.safeten
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ def write(
         save(temporary)
         _tensors(optimizers, named)
         return place
-    with atomic.no_room(place):
+    with atomic.no_room(place), _whole_or_gone(temporary):
         for old in (temporary, place):
             shutil.rmtree(old, ignore_errors=True)
         temporary.mkdir(parents=True)
@@ -74,13 +75,23 @@ def write(
     return place
 
 
+@contextmanager
+def _whole_or_gone(temporary: Path) -> Iterator[None]:
+    """Remove what could not be finished: it may be what filled the disk."""
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
 def write_weights(place: Path, step: int, save: Callable[[Path], None], *, writes: bool = True) -> None:
     """Write the weights of a step alone, whole or not at all, in the place of those of an earlier one."""
     temporary = place.with_name(f".{place.name}")
     if not writes:
         save(temporary)
         return
-    with atomic.no_room(place):
+    with atomic.no_room(place), _whole_or_gone(temporary):
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         save(temporary)
