@@ -124,6 +124,6 @@ def test_a_module_trained_whole_stands_among_narrower_weights(name: str, tiny_mo
     assert {parameter.dtype for parameter in whole} == {torch.float32}
     logits = adapted(input_ids=ids).logits
     assert logits.dtype == torch.bfloat16
-    torch.testing.assert_close(logits.float(), expected, rtol=2e-2, atol=2e-2)  # of values up to 5, in 8 bits
+    torch.testing.assert_close(logits.float(), expected, rtol=2e-2, atol=8e-2)  # steps of 2**-5 at values from 4 on
     torch.autograd.backward(logits.float().square().mean())
     assert all(parameter.grad is not None and bool(parameter.grad.any()) for parameter in whole)
