@@ -13,7 +13,7 @@ from luthier.event import hush
 from luthier.tune.plan import make_plan
 from luthier.tune.plan_fit import Asked, best_that_fits, options, sentence
 from luthier.tune.plan_place import Place, choose_place, gpus, read_bytes
-from luthier.tune.room import is_out_of_memory
+from luthier.tune.room import is_out_of_memory, room_explained
 from luthier.tune.run import tune
 from luthier.tune.spec import AdapterSpec, LearnSpec, TuneSpec
 
@@ -148,6 +148,22 @@ def test_out_of_memory_in_a_run_names_the_smallest_change_that_fits(
     assert caught.value.where.startswith("cpu has ")
     assert caught.value.mend.startswith("set learn.tokens_per_pass=")
     assert "by the plan" in caught.value.mend
+
+
+def test_out_of_memory_is_told_even_where_a_plan_finds_no_room(
+    tiny_model: Artifact, tiny_data: Artifact, short_run: TuneSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(asked: object) -> None:
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr("luthier.tune.room.Asked.plan", fail)
+    with (
+        pytest.raises(RoomError) as caught,
+        room_explained(short_run, tiny_model, tiny_data, "cpu", "float32", tmp_path),
+    ):
+        raise MemoryError
+    assert caught.value.what == "the run ran out of memory"
+    assert caught.value.mend.startswith("lower learn.tokens_per_pass (no plan: [Errno 12]")
 
 
 def test_another_error_of_a_run_is_left_as_it_is(

@@ -2,6 +2,7 @@
 
 import errno
 import re
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,7 @@ def room_explained(
     except (MemoryError, RuntimeError, OSError, ModelError) as error:  # ModelError: while its weights are read
         if not is_out_of_memory(error):
             raise
+        traceback.clear_frames(error.__traceback__)  # they hold the model; what explains needs room too
         raise explain(spec, model, data, device, dtype, root) from error
 
 
@@ -50,8 +52,9 @@ def explain(spec: TuneSpec, model: Artifact, data: Artifact, device: str, dtype:
         plan = asked.plan()
         bound = int(min(plan.peak_bytes * LESS, room if room is not None else plan.peak_bytes))
         found = best_that_fits(asked, bound, plan)
-    except LuthierError as error:
-        return RoomError("the run ran out of memory", where=held, mend=f"lower learn.tokens_per_pass ({error.what})")
+    except (LuthierError, MemoryError, OSError, RuntimeError) as error:  # not even for a plan is there room
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        return RoomError("the run ran out of memory", where=held, mend=f"lower learn.tokens_per_pass (no plan: {why})")
     what = f"the run ran out of memory; the plan was {gigabytes(plan.peak_bytes)}"
     if found is None:
         mend = "no settings fit: take a smaller model, another device, or several (--processes)"
