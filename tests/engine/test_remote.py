@@ -143,6 +143,25 @@ def test_a_stream_is_heard_piece_by_piece() -> None:
     assert server.asked[0][2]["stream"] is True
 
 
+def test_tokens_are_as_the_server_counts_them_where_it_tells_no_ids() -> None:
+    usage = {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}
+    stream = events(delta("a"), delta("b", "stop"), {"choices": [], "usage": usage}, "[DONE]")
+    with serving(chat_reply("ab", usage=usage)) as server:
+        [whole] = RemoteModel(server.url, "m").answer([QUESTION], Sampling())
+    with serving(stream) as server:
+        *_, last = RemoteModel(server.url, "m").stream(QUESTION, Sampling(), never)
+    assert server.asked[0][2]["stream_options"] == {"include_usage": True}
+    assert last.answer == whole
+    assert (whole.tokens_read, whole.tokens_said) == (7, 2)
+
+
+def test_known_ids_count_before_what_a_server_says() -> None:
+    reply = chat_reply("a", prompt_token_ids=[1, 2], choice={"token_ids": [3]}, usage={"prompt_tokens": 99})
+    with serving(reply) as server:
+        [answer] = RemoteModel(server.url, "m", asks_ids=True).answer([QUESTION], Sampling())
+    assert (answer.tokens_read, answer.tokens_said) == (2, 1)
+
+
 def test_a_cancelled_stream_ends_without_its_last_piece() -> None:
     heard: list[Piece] = []
     with serving(events(delta("a"), delta("b"), delta("c"), "[DONE]")) as server:

@@ -124,6 +124,7 @@ def answer_of(run: Run, ended: Ended) -> Answer:
         tuple(token for answer in run.answers for token in answer.token_ids),
         tuple(token for answer in run.answers for token in answer.prompt_ids),
         "length" if is_cut or ended in STOPPED else "stop",
+        counted=(sum(a.tokens_read for a in run.answers), sum(a.tokens_said for a in run.answers)),
         details={"ended": ended, "plan": run.plan, "steps": run.steps, "quoted": [vars(q) for q in run.quoted]},
     )
 

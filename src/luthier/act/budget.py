@@ -48,5 +48,5 @@ class Budget:
 
     def take(self, answer: Answer, prompt_letters: int) -> None:
         """Count what the model read and said."""
-        read = len(answer.prompt_ids) or prompt_letters // LETTERS_PER_TOKEN
-        self.tokens += read + (len(answer.token_ids) or len(answer.text) // LETTERS_PER_TOKEN + 1)
+        read = answer.tokens_read or prompt_letters // LETTERS_PER_TOKEN
+        self.tokens += read + (answer.tokens_said or len(answer.text) // LETTERS_PER_TOKEN + 1)

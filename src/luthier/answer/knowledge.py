@@ -136,7 +136,8 @@ class KnowledgeModel:
         details = {**told.plain(), "threshold": threshold}
         trace.add("answer", text=said, **details)
         self._keep(trace.plain())
-        yield Piece("", Answer(said, (), (), _finish(trace), details=details))
+        counted = trace.totals["prompt_tokens"], trace.totals["answer_tokens"]
+        yield Piece("", Answer(said, (), (), _finish(trace), details=details, counted=counted))
 
 
 def _bounded(texts: Iterator[str], most_tokens: int, trace: Trace) -> Iterator[str]:

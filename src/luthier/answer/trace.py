@@ -45,10 +45,12 @@ class Trace:
             "question": self.question,
             "history": plain(self.history),
             "steps": self.steps,
-            "totals": self._totals(),
+            "totals": self.totals,
         }
 
-    def _totals(self) -> dict[str, Any]:
+    @property
+    def totals(self) -> dict[str, Any]:
+        """Give what its steps took together."""
         asked = [step for step in self.steps if step["step"] == "generate"]
         return {
             "seconds": round(sum(step.get("seconds", 0.0) for step in self.steps), 4),

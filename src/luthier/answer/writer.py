@@ -73,8 +73,8 @@ class Writer:
                 yield piece.text
                 if piece.answer is not None:
                     entry["finish"] = piece.answer.finish
-                    entry["prompt_tokens"] = len(piece.answer.prompt_ids) or self.count(text)
-                    entry["answer_tokens"] = len(piece.answer.token_ids) or self.count(said)
+                    entry["prompt_tokens"] = piece.answer.tokens_read or self.count(text)
+                    entry["answer_tokens"] = piece.answer.tokens_said or self.count(said)
             entry["answer"] = said
 
     def write_each(self, purpose: str, texts: Sequence[str], trace: Trace, *, max_tokens: int) -> list[str]:
@@ -94,8 +94,8 @@ class Writer:
             place: {
                 "answer": answer.text,
                 "finish": answer.finish,
-                "prompt_tokens": len(answer.prompt_ids) or self.count(texts[place]),
-                "answer_tokens": len(answer.token_ids) or self.count(answer.text),
+                "prompt_tokens": answer.tokens_read or self.count(texts[place]),
+                "answer_tokens": answer.tokens_said or self.count(answer.text),
                 "seconds": seconds,
             }
             for place, answer in zip(missing, answers, strict=True)

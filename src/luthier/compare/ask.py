@@ -98,7 +98,7 @@ def ask(
             begun = time.monotonic()
             answers = model.answer([prompt_of(row) for row in part], sampling, hush)
             seconds = time.monotonic() - begun
-            replies = tuple(Reply(one.text, one.finish, len(one.prompt_ids), len(one.token_ids)) for one in answers)
+            replies = tuple(Reply(one.text, one.finish, one.tokens_read, one.tokens_said) for one in answers)
             held = max(0, _resident_bytes() - before)
             done.append(Batch(tuple(row.id for row in part), replies, seconds, held))
             atomic.append_line(kept, json.dumps(asdict(done[-1]), ensure_ascii=False))

@@ -151,7 +151,7 @@ def _plain(row: Mapping[str, Any], answer: Answer | DataError) -> dict[str, Any]
     return named | {
         "answer": answer.text,
         "finish": answer.finish,
-        "prompt_tokens": len(answer.prompt_ids),
-        "tokens": len(answer.token_ids),
+        "prompt_tokens": answer.tokens_read,
+        "tokens": answer.tokens_said,
         **details,
     }

@@ -19,11 +19,14 @@ class Heard:
         self.prompt_ids: tuple[int, ...] = ()
         self.logprobs: tuple[Likely, ...] = ()
         self.finish: Finish | None = None
+        self.counted = (0, 0)
 
     def hear(self, data: Mapping[str, Any], url: str) -> Piece:
         """Take a response or a chunk. Gives what it adds. Raises ServeError for tokens told without their ids."""
         fresh = tuple(data.get("prompt_token_ids") or ())
         self.prompt_ids = fresh or self.prompt_ids
+        if usage := data.get("usage"):
+            self.counted = (int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0))
         for choice in data.get("choices", ())[:1]:
             words = choice.get("delta") or choice.get("message") or {}
             text = words.get("content") or choice.get("text") or ""
@@ -39,7 +42,9 @@ class Heard:
 
     def answer(self) -> Answer:
         """Give the answer as far as it was heard."""
-        return Answer(self.text, self.token_ids, self.prompt_ids, self.finish or "stop", self.logprobs)
+        return Answer(
+            self.text, self.token_ids, self.prompt_ids, self.finish or "stop", self.logprobs, counted=self.counted
+        )
 
 
 def _logprobs(told: Mapping[str, Any], url: str) -> tuple[Likely, ...]:

@@ -86,6 +86,18 @@ class Answer:
     """One for each token of the prompt but its first, where they were asked for."""
     details: Mapping[str, Any] = field(default_factory=dict)
     """What else belongs to the answer, as plain JSON: a knowledge base's sources, an agent's steps."""
+    counted: tuple[int, int] = (0, 0)
+    """Tokens read and said as somebody else counted them, where their ids are not known."""
+
+    @property
+    def tokens_read(self) -> int:
+        """How many tokens the prompt had; 0 where nobody tells."""
+        return len(self.prompt_ids) or self.counted[0]
+
+    @property
+    def tokens_said(self) -> int:
+        """How many tokens the answer had; 0 where nobody tells."""
+        return len(self.token_ids) or self.counted[1]
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,9 @@ TAKES = ALWAYS_TAKEN | {
 }
 """What is handed on, and the time, which is kept here. Log-probabilities need ids, which not every server tells."""
 
+STREAMED = {"stream": True, "stream_options": {"include_usage": True}}
+"""How a stream is asked for: its last chunk tells how many tokens were read and said."""
+
 MENDS: Mapping[int, str] = {
     400: "change the request as the message says",
     401: "set OPENAI_API_KEY, or give the key of this server",
@@ -120,7 +123,7 @@ class RemoteModel:
         path, body = self._request(prompt, sampling)
         said = Heard()
         end = math.inf if sampling.max_seconds is None else time.monotonic() + sampling.max_seconds
-        with self._sent("POST", path, body | {"stream": True}) as response:
+        with self._sent("POST", path, body | STREAMED) as response:
             for data in _events(response, self.url):
                 if cancelled():
                     return

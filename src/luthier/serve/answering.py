@@ -126,7 +126,9 @@ class Answering:
         self.metrics.said_tokens.labels(*labels).inc(count)
         for piece in fresh:
             if piece.answer is not None:
-                self.metrics.prompt_tokens.labels(*labels).inc(len(piece.answer.prompt_ids))
+                self.metrics.prompt_tokens.labels(*labels).inc(piece.answer.tokens_read)
+                if not piece.answer.token_ids:  # no piece could tell how many it brought
+                    self.metrics.said_tokens.labels(*labels).inc(piece.answer.tokens_said)
 
     def _judge(self, is_well: bool | None) -> None:
         """Tell the breaker once how it went."""

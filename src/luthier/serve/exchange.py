@@ -177,7 +177,7 @@ class Exchange:
         return asyncio.ensure_future(answers_of_candidate(self.gateway, asked, self.request))
 
     def _line(self, begun: Begun, asked: Asked, answers: Sequence[Answer]) -> str:
-        counts = f"{sum(len(a.prompt_ids) for a in answers)} + {sum(len(a.token_ids) for a in answers)} tokens"
+        counts = f"{sum(a.tokens_read for a in answers)} + {sum(a.tokens_said for a in answers)} tokens"
         seconds = time.monotonic() - self.arrived
         line = f"{self.id} {self.key.id} {begun.served.name}: {counts}, {seconds:.3f} s"
         return f"{line} {asked.prompts!r} -> {[a.text for a in answers]!r}" if self._logs_prompts else line

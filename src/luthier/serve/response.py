@@ -27,8 +27,8 @@ def write(data: Any) -> str:
 
 def usage(answers: Sequence[Answer], choices_per_prompt: int) -> dict[str, Any]:
     """Count tokens; a prompt that was answered several times counts once."""
-    prompt = sum(len(answer.prompt_ids) for answer in answers[::choices_per_prompt])
-    said = sum(len(answer.token_ids) for answer in answers)
+    prompt = sum(answer.tokens_read for answer in answers[::choices_per_prompt])
+    said = sum(answer.tokens_said for answer in answers)
     return {
         "prompt_tokens": prompt,
         "completion_tokens": said,

@@ -98,7 +98,7 @@ class Trial:
 
 def reply_of(answer: Answer, seconds: float) -> Reply:
     """Give an answer as it stands in an exchange."""
-    return Reply(answer.text, answer.finish, seconds, len(answer.token_ids))
+    return Reply(answer.text, answer.finish, seconds, answer.tokens_said)
 
 
 def broken(error: BaseException, seconds: float) -> Reply:
