@@ -12,7 +12,7 @@ from luthier.engine.ports import Answer, Prompt
 from luthier.evaluate.ask import ask
 from luthier.evaluate.choose import read_prepared
 from luthier.evaluate.kept import Kept
-from luthier.event import hush
+from luthier.event import Chose, Event, Progress, Tell, hush
 from luthier.measure.task import TaskSpec
 
 TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
@@ -44,3 +44,19 @@ def test_tools_are_asked_with_the_row_that_has_them(tmp_path: Path) -> None:
     task = TaskSpec(title="t", metrics=("rouge_l",))
     ask("base", rows, task, 0, Kept(tmp_path / "kept.jsonl"), lambda: model, hush)  # type: ignore[arg-type, return-value]
     assert model.heard == [plain.prompt, Conversation(tooled.prompt, (TOOL,))]
+
+
+def test_what_every_batch_chooses_anew_is_told_once(tmp_path: Path, told: list[Event]) -> None:
+    class Chooser(Listener):
+        def answer(self, prompts: list[Prompt], sampling: object, tell: Tell) -> list[Answer]:  # type: ignore[override]
+            tell(Chose("tools", "written as text", f"by prompt {len(self.heard)}"))
+            return super().answer(prompts, sampling, tell)
+
+    write_examples(tmp_path, "test", [example(number) for number in range(4)])
+    write_tokens(tmp_path, "test", [tokens(8, 2)] * 4)
+    task = TaskSpec(title="t", metrics=("rouge_l",), rows_per_batch=1)
+    rows = read_prepared(tmp_path, "test")
+    ask("base", rows, task, 0, Kept(tmp_path / "kept.jsonl"), Chooser, told.append)  # type: ignore[arg-type]
+    assert [event for event in told if not isinstance(event, Progress)] == [
+        Chose("tools", "written as text", "by prompt 0")
+    ]

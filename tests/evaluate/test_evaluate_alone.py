@@ -12,7 +12,7 @@ from luthier.artifact.store import Artifact, Store
 from luthier.errors import DataError, KindError, SpecError
 from luthier.evaluate.run import evaluate
 from luthier.evaluate.spec import EvaluateSpec
-from luthier.event import Estimated, Event, hush
+from luthier.event import Chose, Estimated, Event, Warned, hush
 
 TASK = """
 title: Sums
@@ -194,3 +194,27 @@ def test_a_model_that_tells_no_likelihoods_is_refused_a_choice(store: Store, sum
         evaluate(spec, None, None, None, found.tuned, store, hush, lambda artifact: Mouth())  # type: ignore[arg-type, return-value]
     assert "mouth does not tell how likely" in caught.value.what
     assert "an artifact's id" in caught.value.mend
+
+
+def test_a_benchmark_in_parts_has_a_figure_of_its_own_and_is_told_in_few_lines(
+    store: Store, sums: Path, told: list[Event]
+) -> None:
+    found = bench(store, [example(1)])
+    found.models[found.tuned.id].say = adder
+    (sums / "task.yaml").write_text(TASK + 'rows: sums.jsonl\ntag: "part {{ a % 6 }}"\n', encoding="utf-8")
+    made = alone(found, EvaluateSpec(task=str(sums / "task.yaml"), alone=True, bootstrap=100, limit=4), told)
+    scores = made.card.figures
+    assert list(scores)[:7] == ["all", *(f"part {number}" for number in range(6))]
+    counted = {tag: scores[tag]["rows"] for tag in list(scores)[:7]}
+    assert counted == {"all": 24, **{f"part {number}": 4 for number in range(6)}}
+    parts = [scores[f"part {number}"]["metrics"]["exact_match"]["value"] for number in range(6)]
+    assert scores["all"]["metrics"]["exact_match"]["value"] == pytest.approx(sum(parts) / 6)
+    [limit] = [event for event in told if isinstance(event, Chose) and event.what.startswith("rows of")]
+    assert (limit.what, limit.value) == (
+        "rows of part 0, part 1, part 2, part 3 and 2 more", "24 of 30, at most 4 of each")  # fmt: skip
+    few = [event.what for event in told if isinstance(event, Warned) and "a guess" in event.what]
+    assert few == ["part 0, part 1, part 2, part 3 and 2 more: intervals from 4 or fewer independent rows are a guess"]
+    assert len((made.folder / "answers.jsonl").read_text(encoding="utf-8").splitlines()) == 24
+    page = (made.folder / "report.html").read_text(encoding="utf-8")
+    assert "6 parts, each by itself" in page
+    assert page.index("<h2>all") < page.index("<details>") < page.index("<h2>part 0") < page.index("</details>")

@@ -142,6 +142,30 @@ def test_perplexitys_interval_comes_from_the_ratio_not_from_a_mean_of_rows() -> 
     assert (found.gain, found.low, found.high) == pytest.approx((wanted, wanted, wanted))
 
 
+@pytest.mark.parametrize(("rows", "right", "low", "high"), [(10, 0, 0, 0.3085), (20, 0, 0, 0.1684), (20, 1, 0.8316, 1)])
+def test_a_share_of_none_or_all_is_as_unsure_as_clopper_and_pearson_say(
+    rows: int, right: int, low: float, high: float
+) -> None:
+    # exact limits of 0 of 10, 0 of 20 and 20 of 20 at 95 %, as tables of the binomial distribution have them
+    sums = np.asarray([[right, 1]] * rows, np.float64)
+    names = [str(place) for place in range(rows)]
+    found = estimate(sums, mean, groups=names, resamples=200, seed=0, is_share=True)
+    assert (found.value, found.low, found.high) == pytest.approx((right, low, high), abs=5e-5)
+    plain = estimate(sums, mean, groups=names, resamples=200, seed=0)
+    assert (plain.low, plain.high) == (right, right)
+
+
+def test_the_interval_of_a_rare_success_holds_the_truth_as_often_as_it_says() -> None:
+    generator = np.random.default_rng(3)
+    names = [str(place) for place in range(60)]
+    hits = 0
+    for _ in range(400):  # 0.01: more than half of the runs see none
+        sums = np.stack([generator.binomial(1, 0.01, 60), np.ones(60)], axis=-1).astype(np.float64)
+        found = estimate(sums, mean, groups=names, resamples=300, seed=0, is_share=True)
+        hits += found.low <= 0.01 <= found.high
+    assert hits / 400 >= 0.91
+
+
 def test_the_same_call_gives_the_same_figures() -> None:
     before, after = np.random.default_rng(4).normal(0, 1, (2, 40))
     assert of_values(before, after) == of_values(before, after)

@@ -1,16 +1,19 @@
 """Events as a person reads them: one line each, a live bar for steps, a table for figures. On stderr."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from luthier import event
 from luthier.event import Event
+
+MANY_TAGS = 4
+"""More tags than these share one table."""
 
 
 class Terminal:
@@ -84,9 +87,7 @@ class Terminal:
         self._advance(told.what, told.done, told.total, text, estimates=told.unit != "bytes")
 
     def figures(self, told: event.Compared | event.Estimated) -> None:
-        """Keep a row of the table; another tag begins another table."""
-        if self._figures and self._figures[-1].tag != told.tag:
-            self._table()
+        """Keep a row of the tables, which are shown when the last is there."""
         self._figures.append(told)
 
     def _due(self, what: str, done: int, total: int) -> bool:
@@ -119,15 +120,36 @@ class Terminal:
 
     def _table(self) -> None:
         rows, self._figures = self._figures, []
-        if not rows:
+        tags = list(dict.fromkeys(row.tag for row in rows))
+        if len(tags) > MANY_TAGS:
+            self.console.print(_one_table(rows))
             return
-        table = Table(title=f"{escape(rows[0].tag)}: {rows[0].rows} rows", title_justify="left", header_style="bold")
-        sides = ("before", "after", "gain") if isinstance(rows[0], event.Compared) else ("value",)
-        for name in ("metric", *sides, "95 % interval"):
-            table.add_column(name, justify="left" if name == "metric" else "right", no_wrap=True)
-        for row in rows:
-            table.add_row(row.metric, *_sides(row), f"{row.low:+.4f} .. {row.high:+.4f}")
-        self.console.print(table)
+        for tag in tags:
+            self.console.print(_table_of([row for row in rows if row.tag == tag]))
+
+
+def _table_of(rows: Sequence[event.Compared | event.Estimated]) -> Table:
+    title = f"{escape(rows[0].tag)}: {rows[0].rows} rows"
+    table = Table(*_columns(rows[0]), title=title, title_justify="left", header_style="bold")
+    for row in rows:
+        table.add_row(row.metric, *_sides(row), f"{row.low:+.4f} .. {row.high:+.4f}")
+    return table
+
+
+def _one_table(rows: Sequence[event.Compared | event.Estimated]) -> Table:
+    """The figures of many tags, as one table: with one for each the first of them would be out of sight."""
+    head = Column("tag", overflow="fold"), Column("rows", justify="right", no_wrap=True)
+    table = Table(*head, *_columns(rows[0]), header_style="bold")
+    for row in rows:
+        interval = f"{row.low:+.4f} .. {row.high:+.4f}"
+        table.add_row(escape(row.tag), f"{row.rows}", row.metric, *_sides(row), interval)
+    return table
+
+
+def _columns(row: event.Compared | event.Estimated) -> list[Column]:
+    sides = ("before", "after", "gain") if isinstance(row, event.Compared) else ("value",)
+    numbers = [Column(name, justify="right", no_wrap=True) for name in (*sides, "95 % interval")]
+    return [Column("metric", no_wrap=True), *numbers]
 
 
 def _sides(row: event.Compared | event.Estimated) -> tuple[str, ...]:

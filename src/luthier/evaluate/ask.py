@@ -14,7 +14,7 @@ from luthier.evaluate.kept import Kept, key_of
 from luthier.evaluate.options import option_scores
 from luthier.evaluate.passage import passage_score
 from luthier.evaluate.question import Question
-from luthier.event import Event, Progress, Tell
+from luthier.event import Chose, Event, Progress, Tell
 from luthier.measure.metrics import metrics
 from luthier.measure.task import TaskSpec
 
@@ -72,13 +72,14 @@ def ask(
     batches = [order[begin : begin + task.rows_per_batch] for begin in range(0, len(order), task.rows_per_batch)]
     done = len(rows) - len(order)
     model: ChatModel | None = None
+    onward = _but_progress(tell)
     try:
         for batch in batches:
             model = model or open_model()
             found: dict[str, Any] = {}
             for way in ways:
                 missing = [row for row in batch if keys[way, row.id] not in kept]
-                said = WAYS[way](model, missing, task, seed, _but_progress(tell)) if missing else []
+                said = WAYS[way](model, missing, task, seed, onward) if missing else []
                 found.update({keys[way, row.id]: one for row, one in zip(missing, said, strict=True)})
             kept.add(found)
             done += len(batch)
@@ -196,8 +197,15 @@ def _reply(parts: Sequence[dict[str, Any]]) -> Reply:
 
 
 def _but_progress(tell: Tell) -> Tell:
+    chosen: set[str] = set()
+
     def onward(event: Event) -> None:
-        if not isinstance(event, Progress):  # an engine counts within a batch: ours counts the whole
-            tell(event)
+        if isinstance(event, Progress):  # an engine counts within a batch: ours counts the whole
+            return
+        if isinstance(event, Chose):  # each batch chooses anew, by a row of its own, and the same
+            if event.what in chosen:
+                return
+            chosen.add(event.what)
+        tell(event)
 
     return onward

@@ -1,7 +1,7 @@
 """Which rows are asked: read, checked, grouped by tag, and cut down to the limits."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from luthier.artifact.example import Example, read_examples
@@ -11,6 +11,9 @@ from luthier.errors import DataError
 from luthier.evaluate.question import Question
 from luthier.event import Chose, Tell, Warned
 from luthier.measure.task import HELDOUT
+
+FEW = 4
+"""So many tags have lines of their own, more are told together."""
 
 
 def read_prepared(folder: Path, split: str) -> list[Question]:
@@ -65,19 +68,37 @@ def choose_rows(
     if HELDOUT not in tags:
         tell(
             Warned(
-                f"no row is without a tag (tags: {', '.join(tags)}): nothing here can decide a gate by itself",
-                "hold out rows without a tag, or name the tag in the gate's rules",
+                f"no row is without a tag (tags: {listed(tags)}): nothing here can decide a gate by itself",
+                "hold out rows without a tag, or name the tag in the gate's rules (`all` is every row)",
             )
         )
     chosen = {}
+    cut: dict[str, int] = {}
     for tag in tags:
         found = sorted((row for row in rows if row.tag == tag), key=lambda row: _draw(row.id, seed))
         chosen[tag] = found[: limits.get(tag)]
         if len(chosen[tag]) < len(found):
-            tell(
-                Chose(f"rows of {tag}", f"{len(chosen[tag])} of {len(found)}", f"the limit, by content and seed {seed}")
-            )
+            cut[tag] = len(found)
+    _tell_cut(cut, chosen, seed, tell)
     return chosen
+
+
+def listed(names: Collection[str]) -> str:
+    """Give names in a line that stays readable: the first ones, and how many more there are."""
+    first = list(names)[:FEW]
+    more = len(names) - len(first)
+    return ", ".join(first) + (f" and {more} more" if more else "")
+
+
+def _tell_cut(cut: Mapping[str, int], chosen: Mapping[str, Sequence[Question]], seed: int, tell: Tell) -> None:
+    why = f"the limit, by content and seed {seed}"
+    if len(cut) <= FEW:
+        for tag, count in cut.items():
+            tell(Chose(f"rows of {tag}", f"{len(chosen[tag])} of {count}", why))
+    else:
+        most = max(len(chosen[tag]) for tag in cut)
+        kept = sum(len(chosen[tag]) for tag in cut)
+        tell(Chose(f"rows of {listed(cut)}", f"{kept} of {sum(cut.values())}, at most {most} of each", why))
 
 
 def _draw(name: str, seed: int) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from luthier.artifact import atomic
 from luthier.evaluate.ask import Reply
-from luthier.evaluate.choose import choose_rows
+from luthier.evaluate.choose import choose_rows, listed
 from luthier.evaluate.find_out import Found, Wanted, find_out
 from luthier.evaluate.judged import biases
 from luthier.evaluate.question import Question
@@ -23,12 +23,14 @@ from luthier.measure import classes, interval
 from luthier.measure.filters import apply_filters
 from luthier.measure.metric import Floats, Metric, Outcome
 from luthier.measure.metrics import bleu_tokenizer
-from luthier.measure.task import TaskSpec
+from luthier.measure.task import HELDOUT, TaskSpec
 
 ALONE = "value"
 """The name of a side that is held against nothing: that of its figure."""
 FEW_GROUPS = 20
 """Below so many independent rows an interval itself is a guess."""
+ALL = "all"
+"""What all rows together are called where each of them has a tag: the figure of a benchmark that has parts."""
 
 
 @dataclass(frozen=True)
@@ -70,17 +72,25 @@ def measure_models(
         gc.collect()  # the base goes before the tuned model comes: memory for one must do
     said = {side.name: _made_ready(task, flat, one, wanted) for side, one in zip(sides, replies, strict=True)}
     scores, records = {}, []
-    for tag in chosen:
-        places = [place for place, row in enumerate(flat) if row.tag == tag]
+    parts = _parts(flat, list(chosen))
+    _tell_choices({tag: [flat[place] for place in places] for tag, places in parts.items()}, task, tell)
+    for tag, places in parts.items():
         part = {name: _part(one, places) for name, one in said.items()}
         scores[tag], told = judge(tag, [flat[place] for place in places], part, spec, task, wanted.metrics, tell)
-        records += told
+        records += told if tag in chosen else []
     atomic.write_json(out / "scores.json", scores)
     atomic.write_json(out / "task.json", task.model_dump(mode="json"))
     lines = [json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n" for record in records]
     atomic.write_text(out / "answers.jsonl", "".join(lines))
     write_report(out / "report.html", task, names, scores, records, spec.confidence, wanted)
     return scores
+
+
+def _parts(rows: Sequence[Question], tags: Sequence[str]) -> dict[str, list[int]]:
+    """Give the places of each tag's rows; and first of all rows, where there are several tags and no row is without."""
+    parts = {tag: [place for place, row in enumerate(rows) if row.tag == tag] for tag in tags}
+    whole = {ALL: list(range(len(rows)))} if len(tags) > 1 and not {HELDOUT, ALL} & set(tags) else {}
+    return whole | parts
 
 
 def _made_ready(task: TaskSpec, rows: Sequence[Question], replies: Sequence[Reply], wanted: Wanted) -> Said:
@@ -116,8 +126,6 @@ def judge(
     """Give a tag's table of figures, and one record a row; a figure that is not finite becomes None."""
     outcomes = {side: _outcome(task, rows, one) for side, one in said.items()}
     groups = [row.group for row in rows]
-    counts = {"rows": len(rows), "groups": len(set(groups))}
-    _tell_choices(tag, counts, [row.reference for row in rows], task, tell)
     table: dict[str, Any] = {}
     records = [_record(row, place, said) for place, row in enumerate(rows)]
     for name in task.metrics:
@@ -139,7 +147,7 @@ def judge(
     if task.kind == "judge":
         more["bias"] = {side: biases(one.replies) for side, one in said.items()}
     _warn_of_cut(tag, len(rows), more["cut"], task, tell)
-    return {**counts, **more, "metrics": table}, records
+    return {"rows": len(rows), "groups": len(set(groups)), **more, "metrics": table}, records
 
 
 def _figures(
@@ -159,7 +167,7 @@ def _figures(
     }
     found: interval.Estimate | interval.Comparison
     if ALONE in statistics:
-        found = interval.estimate(statistics[ALONE], metric.figure, **drawing)
+        found = interval.estimate(statistics[ALONE], metric.figure, is_share=metric.is_share, **drawing)
         tell(Estimated(tag=tag, metric=name, rows=len(groups), **asdict(found)))
     else:
         sides = statistics["before"], statistics["after"]
@@ -182,19 +190,20 @@ def _outcome(task: TaskSpec, rows: Sequence[Question], said: Said) -> Outcome:
     )
 
 
-def _tell_choices(tag: str, counts: Mapping[str, int], references: Sequence[str], task: TaskSpec, tell: Tell) -> None:
-    if counts["groups"] < counts["rows"]:
-        why = f"{counts['rows']} rows belong to {counts['groups']} groups, which are right or wrong together"
-        tell(Chose(f"bootstrap of {tag}", "by group", why))
-    if counts["groups"] < FEW_GROUPS:
-        tell(
-            Warned(
-                f"{tag}: an interval from {counts['groups']} independent rows is a guess",
-                f"hold out more rows: {FEW_GROUPS} at least, 100 are good",
-            )
-        )
-    if "bleu" in task.metrics:
-        tell(Chose(f"BLEU tokenizer of {tag}", *bleu_tokenizer(references)))
+def _tell_choices(parts: Mapping[str, Sequence[Question]], task: TaskSpec, tell: Tell) -> None:
+    groups = {tag: len({row.group for row in rows}) for tag, rows in parts.items()}
+    for tag, rows in parts.items():
+        if groups[tag] < len(rows):
+            why = f"{len(rows)} rows belong to {groups[tag]} groups, which are right or wrong together"
+            tell(Chose(f"bootstrap of {tag}", "by group", why))
+        if "bleu" in task.metrics:
+            tell(Chose(f"BLEU tokenizer of {tag}", *bleu_tokenizer([row.reference for row in rows])))
+    few = {tag: count for tag, count in groups.items() if count < FEW_GROUPS}
+    if few:
+        most = max(few.values())
+        many = f"intervals from {most} or fewer independent rows are"
+        whose = f"an interval from {most} independent rows is" if len(few) == 1 else many
+        tell(Warned(f"{listed(few)}: {whose} a guess", f"hold out more rows: {FEW_GROUPS} at least, 100 are good"))
 
 
 def _warn_of_cut(tag: str, rows: int, cut: Mapping[str, int], task: TaskSpec, tell: Tell) -> None:

@@ -14,6 +14,8 @@ from luthier.measure.task import TaskSpec
 
 SAME = 1e-9
 """A change no larger than this is none: what adding in another order may leave."""
+MANY_TAGS = 4
+"""Of more tags than these all but the first table are folded up."""
 SIDES = {"before": "Before", "after": "After", "value": "Answer"}
 
 
@@ -47,6 +49,8 @@ def write_report(
         has_answers=any(metrics[name].needs != "log_probabilities" for name in task.metrics),
         confidence=f"{confidence:.0%}",
         trials=wanted.trials,
+        many=MANY_TAGS,
+        tags=list(dict.fromkeys(record["tag"] for record in records)),
     )
     atomic.write_text(path, page)
 

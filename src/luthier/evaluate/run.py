@@ -16,7 +16,7 @@ from luthier.event import Tell, Warned
 from luthier.model.machine import choose_device, choose_dtype
 from luthier.sidecar import check_ready, row
 
-VERSION = 3
+VERSION = 4
 SAY_NOTHING = ("rows", "examples", "scores", "traffic")
 """Kinds that hold data: they do not answer."""
 

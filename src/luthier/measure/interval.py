@@ -52,9 +52,19 @@ def estimate(
     resamples: int,
     seed: int,
     confidence: float = 0.95,
+    is_share: bool = False,
 ) -> Estimate:
-    """Give a metric over N rows with its BCa bootstrap interval; `groups` as in `compare`."""
-    seen, low, high = _interval([_sum_by(groups, values_NS)], figure, resamples, seed, confidence)
+    """Give a metric over N rows with its BCa bootstrap interval; `groups` as in `compare`.
+
+    Of a share (each row from 0 to 1) that came out the same in every group, no draw shows a spread: the ends are then
+    as far as so many groups alike leave open, at 0 and 1 those of Clopper and Pearson (1934).
+    """
+    sums_GS = _sum_by(groups, values_NS)
+    seen, low, high = _interval([sums_GS], figure, resamples, seed, confidence)
+    if is_share and low == seen == high:
+        alike = int(np.isfinite(figure(sums_GS)).sum())
+        unseen = 1 - ((1 - confidence) / 2) ** (1 / alike)
+        low, high = seen * (1 - unseen), seen + (1 - seen) * unseen
     return Estimate(seen, low, high)
 
 

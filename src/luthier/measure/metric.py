@@ -53,6 +53,8 @@ class Metric:
     """Gives, for sums of shape (..., S), figures of shape (...); NaN where there is nothing to measure."""
     samples: int = 1
     """How many answers a row must have at least."""
+    is_share: bool = False
+    """Whether a row's figure lies from 0 to 1, and the whole is the mean over rows."""
 
 
 def ratio(sums: Floats) -> Floats:
@@ -73,8 +75,8 @@ def row_mean(score: Callable[[str, str], float]) -> Callable[[Outcome], Floats]:
 
 
 def of_rows(label: str, score: Callable[[str, str], float]) -> Metric:
-    """Make a metric that is a score of (answer, reference), averaged over rows."""
-    return Metric(label, "answers", True, False, row_mean(score), ratio)
+    """Make a metric that is a score of (answer, reference) from 0 to 1, averaged over rows."""
+    return Metric(label, "answers", True, False, row_mean(score), ratio, is_share=True)
 
 
 def measured(label: str, needs: str) -> Metric:

@@ -111,7 +111,7 @@ def _of_sources(label: str, score: Callable[[str, str, str, Mapping[str, Any]], 
         rows = zip(outcome.questions, outcome.answers, outcome.references, outcome.details, strict=True)
         return np.asarray([score(*row) for row in rows], dtype=np.float64).reshape(-1, 2)
 
-    return Metric(label, "sources", True, False, statistics, ratio)
+    return Metric(label, "sources", True, False, statistics, ratio, is_share=True)
 
 
 CRITERIA = ("consistency", "relevance", "truthfulness")

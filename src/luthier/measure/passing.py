@@ -25,4 +25,4 @@ def pass_at(k: int) -> Metric:
         rows = [(estimate(int(samples), int(right), k), 1.0) for samples, right in outcome.measured["tests"]]
         return np.asarray(rows, dtype=np.float64).reshape(-1, 2)
 
-    return Metric(f"pass@{k}", "tests", True, False, statistics, ratio, samples=k)
+    return Metric(f"pass@{k}", "tests", True, False, statistics, ratio, samples=k, is_share=True)
