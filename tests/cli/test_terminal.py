@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import replace
+from math import nan
 
 import pytest
 from rich.console import Console
@@ -132,6 +133,17 @@ def test_figures_before_and_after_are_one_table_for_each_tag() -> None:
         ["rouge_l", "0.3000", "0.2000", "-0.1000", "-0.2000 .. -0.0500"],
     ]
     assert lines[-1] == "after"
+
+
+def test_many_tags_share_one_table_and_an_interval_that_is_not_known_says_so() -> None:
+    rows = [event.Estimated(f"part {number}", "accuracy", number / 8, nan, nan, 4) for number in range(5)]
+    lines = shown(event.Estimated("all", "accuracy", 0.25, 0.1, 0.4, 20), *rows).splitlines()
+    cells = [[cell.strip() for cell in line.split("│")[1:6]] for line in lines if "│" in line]
+    assert cells == [
+        ["all", "20", "accuracy", "0.2500", "+0.1000 .. +0.4000"],
+        *([f"part {number}", "4", "accuracy", f"{number / 8:.4f}", "unknown"] for number in range(5)),
+    ]
+    assert sum("metric" in line for line in lines) == 1
 
 
 def test_a_table_is_shown_even_if_the_run_ends_there() -> None:

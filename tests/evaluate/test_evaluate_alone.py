@@ -182,6 +182,18 @@ def test_rows_for_a_task_of_prepared_examples_are_refused(store: Store) -> None:
     assert caught.value.mend == "leave rows out, or name a task that has a prompt"
 
 
+def test_a_reference_that_is_none_of_the_options_is_no_wrong_answer(store: Store, sums: Path) -> None:
+    text = "title: t\nkind: choice\nprompt: '{{ a }}'\noptions: [' A', ' B']\nreference: '7'\nmetrics: [accuracy]\n"
+    (sums / "task.yaml").write_text(text + "rows: sums.jsonl\n", encoding="utf-8")
+    found = bench(store, [example(1)])
+    with pytest.raises(DataError) as caught:
+        alone(found, EvaluateSpec(task=str(sums / "task.yaml"), alone=True))
+    assert caught.value.what == "the reference is '7', none of the options ' A', ' B'"
+    assert caught.value.where.endswith("sums.jsonl:1")
+    assert "number counted from 0" in caught.value.mend
+    assert found.opened == []
+
+
 def test_a_model_that_tells_no_likelihoods_is_refused_a_choice(store: Store, sums: Path) -> None:
     class Mouth:
         name = "mouth"

@@ -17,7 +17,7 @@ from luthier.evaluate.ask import Reply
 from luthier.evaluate.judged import biases
 from luthier.evaluate.run import evaluate
 from luthier.evaluate.spec import EvaluateSpec
-from luthier.event import Tell, hush
+from luthier.event import Event, Tell, Warned, hush
 
 CONTEXT = "The bridge of Hamburg was built in 1901. It has twelve arches of stone."
 
@@ -123,7 +123,9 @@ def test_leanings_are_measured() -> None:
     assert found["score with length"] == pytest.approx(0.82078, abs=1e-5)
 
 
-def test_judged_answers_have_a_score_a_reason_and_a_count_of_the_unjudged(store: Store, tmp_path: Path) -> None:
+def test_judged_answers_have_a_score_a_reason_and_a_count_of_the_unjudged(
+    store: Store, tmp_path: Path, told: list[Event]
+) -> None:
     task = tmp_path / "task.yaml"
     task.write_text("title: t\nmetrics: [judged_relevance]\n", encoding="utf-8")
     found = bench(store, [example(number) for number in range(4)])
@@ -131,12 +133,25 @@ def test_judged_answers_have_a_score_a_reason_and_a_count_of_the_unjudged(store:
     replies = ['{"reason": "fine", "score": 5}'] * 5 + ["nonsense"] * 40
     found.models[judge.id] = FakeModel(lambda asked: replies.pop(0))
     spec = EvaluateSpec(task=str(task), judge=judge.id, bootstrap=100)
-    scores = evaluate(spec, found.base, found.tuned, found.data, None, store, hush, found.open_model)
+    scores = evaluate(spec, found.base, found.tuned, found.data, None, store, told.append, found.open_model)
     table = scores.card.figures["heldout"]
     assert table["metrics"]["judged_relevance"]["before"] == 5
     assert table["metrics"]["judged_relevance"]["after"] == pytest.approx(5 / 4)  # three unjudged count 0
     assert table["unjudged"] == {"before": {"judged_relevance": 0}, "after": {"judged_relevance": 3}}
     assert "5: fine" in (scores.folder / "answers.jsonl").read_text(encoding="utf-8")
+    assert [event.what for event in told if isinstance(event, Warned) and "unjudged" in event.what] == [
+        "heldout: 3 of 4 answers after are unjudged (judged_relevance): they count 0, a gate refuses"
+    ]
+
+
+def test_a_judge_at_an_address_where_nobody_is_shows_before_a_model_is_asked(store: Store, tmp_path: Path) -> None:
+    task = tmp_path / "task.yaml"
+    task.write_text("title: t\nmetrics: [judged_relevance]\n", encoding="utf-8")
+    found = bench(store, [example(1)])
+    spec = EvaluateSpec(task=str(task), judge="http://127.0.0.1:9/v1", bootstrap=100)
+    with pytest.raises(ServeError, match="does not answer"):
+        evaluate(spec, found.base, found.tuned, found.data, None, store, hush, found.open_model)
+    assert found.opened == []
 
 
 def test_a_judge_on_trial_is_held_against_people(store: Store, tmp_path: Path) -> None:

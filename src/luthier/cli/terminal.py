@@ -1,6 +1,7 @@
 """Events as a person reads them: one line each, a live bar for steps, a table for figures. On stderr."""
 
 from collections.abc import Callable, Sequence
+from math import isnan
 from types import TracebackType
 from typing import Any
 
@@ -132,7 +133,7 @@ def _table_of(rows: Sequence[event.Compared | event.Estimated]) -> Table:
     title = f"{escape(rows[0].tag)}: {rows[0].rows} rows"
     table = Table(*_columns(rows[0]), title=title, title_justify="left", header_style="bold")
     for row in rows:
-        table.add_row(row.metric, *_sides(row), f"{row.low:+.4f} .. {row.high:+.4f}")
+        table.add_row(row.metric, *_sides(row), _interval(row))
     return table
 
 
@@ -141,8 +142,7 @@ def _one_table(rows: Sequence[event.Compared | event.Estimated]) -> Table:
     head = Column("tag", overflow="fold"), Column("rows", justify="right", no_wrap=True)
     table = Table(*head, *_columns(rows[0]), header_style="bold")
     for row in rows:
-        interval = f"{row.low:+.4f} .. {row.high:+.4f}"
-        table.add_row(escape(row.tag), f"{row.rows}", row.metric, *_sides(row), interval)
+        table.add_row(escape(row.tag), f"{row.rows}", row.metric, *_sides(row), _interval(row))
     return table
 
 
@@ -150,6 +150,10 @@ def _columns(row: event.Compared | event.Estimated) -> list[Column]:
     sides = ("before", "after", "gain") if isinstance(row, event.Compared) else ("value",)
     numbers = [Column(name, justify="right", no_wrap=True) for name in (*sides, "95 % interval")]
     return [Column("metric", no_wrap=True), *numbers]
+
+
+def _interval(row: event.Compared | event.Estimated) -> str:
+    return "unknown" if isnan(row.low) or isnan(row.high) else f"{row.low:+.4f} .. {row.high:+.4f}"
 
 
 def _sides(row: event.Compared | event.Estimated) -> tuple[str, ...]:

@@ -74,6 +74,8 @@ def build_scores(
     finders |= find_meaning(spec, task, tell)
     finders |= {f"judged_{name}": find_judged(name, bench) for name in CRITERIA}
     try:
+        if criteria and "://" in spec.judge:
+            bench.open()  # an address where nobody is shows before an hour of answers, not after
         return measure_models(spec, task, rows, sides, names, out, Wanted(finders, trials), tell)
     finally:
         bench.close()

@@ -29,6 +29,10 @@ class Bench:
         self._kept = kept
         self._tell = tell
 
+    def open(self) -> None:
+        """Open the judge now. Raises what opening it raises."""
+        self._judge = self._judge or self._open()
+
     def verdicts(self, criterion: str, cases: Sequence[Case], *, answer_first: bool = False) -> list[Verdict]:
         """Give a verdict on each case. What could not be judged is not kept: it is tried again at the next run."""
         keys = [key_of([criterion, answer_first, case.question, case.context, case.answer]) for case in cases]
@@ -36,7 +40,8 @@ class Bench:
         failed: dict[str, Verdict] = {}
         for begin in range(0, len(missing), AT_ONCE):
             places = missing[begin : begin + AT_ONCE]
-            self._judge = self._judge or self._open()
+            self.open()
+            assert self._judge is not None
             found = self._judge.judge(criterion, [cases[place] for place in places], answer_first=answer_first)
             pairs = [(keys[place], verdict) for place, verdict in zip(places, found, strict=True)]
             failed |= {key: verdict for key, verdict in pairs if verdict.score is None}

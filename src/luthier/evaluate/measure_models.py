@@ -144,6 +144,7 @@ def judge(
     }
     if any(unjudged.values()):
         more["unjudged"] = unjudged
+        _warn_of_unjudged(tag, len(rows), unjudged, tell)
     if task.kind == "judge":
         more["bias"] = {side: biases(one.replies) for side, one in said.items()}
     _warn_of_cut(tag, len(rows), more["cut"], task, tell)
@@ -216,6 +217,19 @@ def _warn_of_cut(tag: str, rows: int, cut: Mapping[str, int], task: TaskSpec, te
                 "raise the task's max_tokens, or check that the end of an answer is learned (luthier prepare --look 3)",
             )
         )
+
+
+def _warn_of_unjudged(tag: str, rows: int, unjudged: Mapping[str, Mapping[str, int]], tell: Tell) -> None:
+    for side, found in unjudged.items():
+        for name, count in found.items():
+            if count:
+                whose = "" if side == ALONE else f" {side}"
+                tell(
+                    Warned(
+                        f"{tag}: {count} of {rows} answers{whose} are unjudged ({name}): they count 0, a gate refuses",
+                        "read why on the page; mend the judge, remove these scores (luthier remove), ask once more",
+                    )
+                )
 
 
 def _record(row: Question, place: int, said: Mapping[str, Said]) -> dict[str, Any]:

@@ -74,6 +74,13 @@ def _question(task: TaskSpec, row: RawRow, shots: Mapping[str, Sequence[RawRow]]
     context = _fill(task.context, row, "context") if task.context else ""
     claim = _fill(task.claim, row, "claim")
     options = tuple(_fill(option, row, "options") for option in task.options)
+    answer = _label_at(reference, options)
+    if options and answer not in [option.strip() for option in options]:
+        raise DataError(
+            f"the reference is {reference!r}, none of the options {', '.join(map(repr, options))}",
+            where=row.source,
+            mend="give an option as it stands, or its number counted from 0 (the task's `reference`)",
+        )
     code = task.code
     proof = Proof(*(_fill(text, row, "code") for text in (code.begin, code.test, code.entry))) if code else None
     asked = _fill(task.prompt, row, "prompt")
@@ -82,7 +89,7 @@ def _question(task: TaskSpec, row: RawRow, shots: Mapping[str, Sequence[RawRow]]
         source=row.source,
         shown=(asked or claim).strip(),
         asked=asked,
-        reference=_label_at(reference, options),
+        reference=answer,
         prompt=prompt,
         options=options,
         context=context or asked,
