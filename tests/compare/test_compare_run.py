@@ -13,7 +13,7 @@ from luthier.compare.line_up import line_up
 from luthier.compare.run import compare
 from luthier.compare.spec import CompareSpec, SearchSpec
 from luthier.engine.prompted import read_prompt
-from luthier.errors import DataError, SpecError, Stopped
+from luthier.errors import DataError, SpecError, Stopped, StoreError
 from luthier.event import Chose, Event, Judged, Said, Skipped, Tell, hush
 
 QUICK = CompareSpec(bootstrap=500, search=SearchSpec(shots=(0, 3), rows=4), rows_per_batch=8)
@@ -46,6 +46,15 @@ def test_a_prompt_that_does_as_well_as_tuning_is_found_and_told(store: Store, to
     ]
     judged = [event.passed for event in told if isinstance(event, Judged)]
     assert judged == [False, True, True]
+
+
+def test_a_candidate_that_was_altered_on_disk_is_not_asked(store: Store) -> None:
+    found = bench(store, mumbles, knows)
+    altered = made(store, "model", "altered", {}, lambda out: (out / "weights").write_text("as made"), "fetch")
+    (altered.folder / "weights").write_text("altered")
+    with pytest.raises(StoreError, match=r"weights of .* differs from its checksum"):
+        ran(found, knowledge=altered)
+    assert altered.id not in found.opened
 
 
 def test_the_cheapest_that_passes_is_taken_by_the_time_its_making_and_its_answers_take(store: Store) -> None:

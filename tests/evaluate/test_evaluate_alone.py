@@ -6,10 +6,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from fake_chat import made
 from fake_models import Bench, bench, example
 
 from luthier.artifact.store import Artifact, Store
-from luthier.errors import DataError, KindError, SpecError
+from luthier.errors import DataError, KindError, SpecError, StoreError
 from luthier.evaluate.run import evaluate
 from luthier.evaluate.spec import EvaluateSpec
 from luthier.event import Chose, Estimated, Event, Warned, hush
@@ -78,6 +79,16 @@ def test_what_was_answered_once_is_not_asked_again_by_another_evaluation(store: 
     second = alone(found, EvaluateSpec(task=str(sums / "task.yaml"), alone=True, bootstrap=100))
     assert second.id != first.id
     assert found.models[found.tuned.id].batches == [18]  # 30 less the 12 that are known
+
+
+def test_a_model_that_was_altered_on_disk_is_not_asked(store: Store, sums: Path) -> None:
+    found = bench(store, [example(1)])
+    altered = made(store, "model", "altered", {}, lambda out: (out / "weights").write_text("as made"))
+    (altered.folder / "weights").write_text("altered")
+    spec = EvaluateSpec(task=str(sums / "task.yaml"), alone=True)
+    with pytest.raises(StoreError, match=r"weights of .* differs from its checksum"):
+        evaluate(spec, None, None, None, altered, store, hush, found.open_model)
+    assert found.opened == []
 
 
 def test_another_token_limit_asks_anew(store: Store, sums: Path) -> None:

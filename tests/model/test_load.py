@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -166,3 +168,11 @@ def test_a_folder_without_a_whole_adapter_is_refused(folder: Path, adapter: Path
         load_adapted(load(folder), adapter)
     assert caught.value.where == str(adapter)
     assert "as PEFT saves it" in caught.value.mend
+
+
+def test_loading_what_adapters_need_says_nothing_of_its_own() -> None:
+    # bitsandbytes 0.50 warns on a processor with avx512_bf16
+    done = subprocess.run(
+        [sys.executable, "-c", "import luthier.model.adapt"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout + done.stderr == ""

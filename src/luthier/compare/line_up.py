@@ -31,8 +31,15 @@ def line_up(
         way, label = _called(role, given)
         name = str(artifact.card.figures.get("prompt", ""))
         made = seconds_to_make(store, artifact)
-        found.append(Candidate(way, label.format(name=name), artifact.id, made, partial(open_model, artifact)))
+        opened = partial(_open, artifact, store, open_model)
+        found.append(Candidate(way, label.format(name=name), artifact.id, made, opened))
     return [*found, *(_remote(url) for url in spec.urls)]
+
+
+def _open(artifact: Artifact, store: Store, open_model: Callable[[Artifact], ChatModel]) -> ChatModel:
+    """Open what is as it was made. Raises StoreError for what was altered: it would answer in another's name."""
+    store.verify(artifact)
+    return open_model(artifact)
 
 
 def _called(role: str, given: Mapping[str, Artifact]) -> tuple[Way, str]:

@@ -1,7 +1,6 @@
 """From artifacts and a task to questions and the models they are put to."""
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +55,12 @@ def build_scores(
 
     def of_artifact(name: str, role: str) -> Side:
         artifact = given[role]
-        return side(name, role, Kept(store.root / "answers" / artifact.id / kept), partial(open_model, artifact))
+
+        def opener() -> ChatModel:
+            store.verify(artifact)  # else answers of what was altered would be kept as this model's
+            return open_model(artifact)
+
+        return side(name, role, Kept(store.root / "answers" / artifact.id / kept), opener)
 
     if task.kind == "judge":
         sides = [Side(ALONE, lambda asked: calibrate(task, asked, bench))]
