@@ -13,7 +13,7 @@ from luthier.artifact.example import Message
 from luthier.engine.ports import Answer, ChatModel, Prompt, Sampling, close
 from luthier.engine.remote import RemoteModel
 from luthier.errors import ServeError
-from luthier.event import Tell, hush
+from luthier.event import hush
 from luthier.measure.sentences import sentences
 from luthier.measure.support import DENIED, content, support
 
@@ -107,10 +107,9 @@ RULES = {"consistency": _consistency, "relevance": _relevance, "truthfulness": _
 class ModelJudge:
     """Asks a model, in JSON that is constrained where its engine can; what is no verdict is asked for once more."""
 
-    def __init__(self, model: ChatModel, tell: Tell = hush) -> None:
+    def __init__(self, model: ChatModel) -> None:
         """Make a judge of anything that answers."""
         self.model = model
-        self._tell = tell
         schema = SCHEMA if "json_schema" in model.takes else None
         self._sampling = Sampling(max_tokens=MOST_TOKENS, temperature=0.0, json_schema=schema)
 
@@ -130,7 +129,7 @@ class ModelJudge:
     def _said(self, prompts: list[Prompt]) -> list[str]:
         """Ask; a judge that is down judges nothing, and says why."""
         try:
-            answers: list[Answer] = self.model.answer(prompts, self._sampling, self._tell)
+            answers: list[Answer] = self.model.answer(prompts, self._sampling, hush)  # whoever asks counts the verdicts
         except ServeError as error:
             return [f"the judge is down: {error.what}"] * len(prompts)
         return [answer.text for answer in answers]
@@ -139,11 +138,11 @@ class ModelJudge:
 OFFLINE = "offline"
 
 
-def open_judge(name: str, open_artifact: Callable[[str], ChatModel], tell: Tell) -> Judge:
+def open_judge(name: str, open_artifact: Callable[[str], ChatModel]) -> Judge:
     """Give the judge that is named: `offline`, an OpenAI address, or an artifact's id."""
     if name == OFFLINE:
         return OfflineJudge()
-    return ModelJudge(RemoteModel(name) if "://" in name else open_artifact(name), tell)
+    return ModelJudge(RemoteModel(name) if "://" in name else open_artifact(name))
 
 
 def close_judge(judge: Judge | None) -> None:

@@ -98,7 +98,7 @@ def _bench(
     """Give the judge that is asked for; what it says is kept."""
 
     def opener() -> Judge:
-        return open_judge(spec.judge, lambda name: open_model(store.find(name)), tell)
+        return open_judge(spec.judge, lambda name: open_model(store.find(name)))
 
     if spec.judge == OFFLINE or "://" in spec.judge:  # what an address serves may change
         return Bench(opener, Kept(work / "verdicts.jsonl"), tell)

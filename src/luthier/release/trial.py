@@ -113,7 +113,7 @@ def _judged(
         for side, reply in ((SIDES[0], exchange.stable), (SIDES[1], exchange.canary)):
             if reply is not None and not reply.error:
                 asked.append((side, place, Case(question, "", reply.text)))
-    judge = open_judge(name, open_model, tell)
+    judge = open_judge(name, open_model)
     try:
         for begin in range(0, len(asked), JUDGED_AT_ONCE):
             part = asked[begin : begin + JUDGED_AT_ONCE]
