@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -49,8 +50,11 @@ def test_a_prompt_that_does_as_well_as_tuning_is_found_and_told(store: Store, to
 
 
 def test_a_candidate_that_was_altered_on_disk_is_not_asked(store: Store) -> None:
+    def fill(out: Path) -> None:
+        (out / "weights").write_text("as made")
+
     found = bench(store, mumbles, knows)
-    altered = made(store, "model", "altered", {}, lambda out: (out / "weights").write_text("as made"), "fetch")
+    altered = made(store, "model", "altered", {}, fill, "fetch")
     (altered.folder / "weights").write_text("altered")
     with pytest.raises(StoreError, match=r"weights of .* differs from its checksum"):
         ran(found, knowledge=altered)

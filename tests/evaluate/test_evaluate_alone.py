@@ -82,8 +82,11 @@ def test_what_was_answered_once_is_not_asked_again_by_another_evaluation(store: 
 
 
 def test_a_model_that_was_altered_on_disk_is_not_asked(store: Store, sums: Path) -> None:
+    def fill(out: Path) -> None:
+        (out / "weights").write_text("as made")
+
     found = bench(store, [example(1)])
-    altered = made(store, "model", "altered", {}, lambda out: (out / "weights").write_text("as made"))
+    altered = made(store, "model", "altered", {}, fill)
     (altered.folder / "weights").write_text("altered")
     spec = EvaluateSpec(task=str(sums / "task.yaml"), alone=True)
     with pytest.raises(StoreError, match=r"weights of .* differs from its checksum"):
