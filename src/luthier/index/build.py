@@ -193,8 +193,8 @@ class _Job:
 
     def _keep_ready(self, files: Sequence[File], known: Container[str], processes: int | None) -> None:
         """Keep files where nothing is to be embedded: other processes make them ready, and this one keeps them."""
-        workers = processes or os.cpu_count() or 1
         batches = count_batches(files)
+        workers = min(processes or os.cpu_count() or 1, batches)
         if processes is None and batches < LEAST_BATCHES:
             workers = 1
         if workers > 1:
