@@ -1,5 +1,6 @@
 """What the machine is said to be able to do."""
 
+import os
 import shutil
 from collections import namedtuple
 from pathlib import Path
@@ -64,3 +65,11 @@ def test_a_device_that_is_not_here_is_told_with_what_was_seen(
     assert caught.value.what.startswith(f"the device 'npu' cannot be used: {why}")
     assert caught.value.where == "key device"
     assert mend in caught.value.mend
+
+
+def test_fewer_kernels_are_kept_unless_the_environment_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", raising=False)
+    monkeypatch.setenv("LRU_CACHE_CAPACITY", "7")
+    machine.keep_few_kernels()
+    assert os.environ.pop("ONEDNN_PRIMITIVE_CACHE_CAPACITY") == machine.KERNELS_KEPT
+    assert os.environ["LRU_CACHE_CAPACITY"] == "7"

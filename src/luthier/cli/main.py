@@ -8,6 +8,7 @@ import click
 
 from luthier import __version__
 from luthier.errors import GateError, LuthierError, Stopped
+from luthier.model.machine import keep_few_kernels
 from luthier.recipe.stages import STAGES
 
 WORDS: dict[str, tuple[str, str]] = {
@@ -64,6 +65,7 @@ def main(arguments: list[str] | None = None) -> None:
     # GNU OpenMP's threads spin long before they sleep and starve their neighbours on a busy machine; at 1,000 turns a
     # quiet one loses 3 % of training, a busy one answers up to twice as fast (docs/experiments.md)
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    keep_few_kernels()
     try:
         luthier.main(arguments, prog_name="luthier", standalone_mode=False)
     except LuthierError as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from luthier.errors import LuthierError, ModelError
-from luthier.model.machine import check_device
+from luthier.model.machine import check_device, keep_few_kernels
 from luthier.model.quantized import bars_hidden, keep_layout, quantization, unpack
 from luthier.model.template import read_config
 
@@ -100,6 +100,7 @@ def _read(
     import torch  # 2.5 s: only when a model is needed
     import transformers
 
+    keep_few_kernels()
     read_config(folder)
     _check_weights(folder)
     if dtype not in DTYPES:

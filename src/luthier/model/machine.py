@@ -52,6 +52,18 @@ def _apple() -> str:
     return "this is an Apple chip" if is_apple else ""
 
 
+KERNELS_KEPT = "128"
+"""oneDNN and torch's bridge to it keep 1,024 kernels each unless told otherwise. Every pass of another length makes
+some 20 to 60, its layers share them, and the next pass needs others: SmolLM2 held 0.84 GB more after 22 steps, for
+nothing (docs/experiments.md)."""
+
+
+def keep_few_kernels() -> None:
+    """Bound what compiled kernels hold; heeded until the first matrix product of the process."""
+    for name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+        os.environ.setdefault(name, KERNELS_KEPT)
+
+
 DEVICES: dict[str, Device] = {
     "cuda": Device(_nvidia_or_rocm, "an NVIDIA driver (CUDA) or a ROCm driver is loaded"),
     "npu": Device(_ascend, "an Ascend driver is loaded"),

@@ -36,9 +36,9 @@ KERNELS_WITHOUT_BF16 = 0.3
 (bench/tune_methods.py, AMD EPYC with AVX2)."""
 KERNEL_SHARES = {"one by one": 0.3, "ia3": 0.5}
 """Part of the kernels where a pass has fewer products: fused attention, no thin matrices (fitted on the same grid)."""
-KERNEL_BYTES, KERNEL_WIDTH, KERNEL_PASSES = 33_000_000, 576, 11
-"""Growth of a process with each pass of a new length, at what width, and after how many passes it ends: oneDNN's cache
-holds 1,024 kernels (SmolLM2-135M, torch 2.13: with its cache cut to 32 the growth is half)."""
+KERNEL_BYTES = 140_000_000
+"""What as many of oneDNN's kernels take as `machine.keep_few_kernels` lets it keep, whatever the model's width (torch
+2.13, tiny model and SmolLM2-135M)."""
 PASS_SETTINGS = ("tokens_per_pass", "packing", "rows_per_step", "checkpoint_activations", "offload_activations")
 """Settings of learn that bear on what a pass holds."""
 REHEARSED_LAYERS = 12
@@ -123,7 +123,7 @@ def memory(
     activations = max(0, passed.activations_bytes - waiting)
     working = {"gradients": 4 * trained, "activations": activations, "head": head}
     if device == "cpu":
-        still["kernels"] = kernel_bytes(spec, shapes, load, passed)
+        still["kernels"] = kernel_bytes(spec, passed)
         still["left"] = left_bytes(spec, shapes, width)
         if is_own:  # glibc's heap does not give a gradient the room of what it was made of
             working["activations"] = max(activations, passed.kept_bytes)
@@ -153,13 +153,12 @@ def gaps_share(spec: TuneSpec) -> float:
     return LEAN_GAPS_SHARE if is_lean else GAPS_SHARE
 
 
-def kernel_bytes(spec: TuneSpec, shapes: Shapes, load: Load, passed: Passed) -> int:
-    """Give what oneDNN's kernels take: each pass of another length makes its own, until their cache is full."""
-    passes = (load.steps or KERNEL_PASSES) * (1 if passed.packed else len(load.largest))
+def kernel_bytes(spec: TuneSpec, passed: Passed) -> int:
+    """Give what oneDNN's kernels take: each pass of another length makes its own, until as many are kept as may be."""
     share = KERNEL_SHARES.get(spec.adapter.kind if passed.packed else "one by one", 1.0)
     if choose_dtype("cpu").value == "float32":
         share *= KERNELS_WITHOUT_BF16
-    return int(KERNEL_BYTES * share * min(1.0, shapes.hidden / KERNEL_WIDTH) * min(passes, KERNEL_PASSES))
+    return int(KERNEL_BYTES * share)
 
 
 def left_bytes(spec: TuneSpec, shapes: Shapes, width: int) -> int:
