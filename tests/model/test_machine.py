@@ -1,6 +1,7 @@
 """What the machine is said to be able to do."""
 
 import os
+import resource
 import shutil
 from collections import namedtuple
 from pathlib import Path
@@ -73,3 +74,15 @@ def test_fewer_kernels_are_kept_unless_the_environment_says_otherwise(monkeypatc
     machine.keep_few_kernels()
     assert os.environ.pop("ONEDNN_PRIMITIVE_CACHE_CAPACITY") == machine.KERNELS_KEPT
     assert os.environ["LRU_CACHE_CAPACITY"] == "7"
+
+
+def test_a_limit_of_addresses_bounds_what_is_free() -> None:
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    try:
+        resource.setrlimit(resource.RLIMIT_AS, (used + 300_000_000, limits[1]))
+        free = machine.free_memory_bytes()
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
+    assert free is not None
+    assert 200_000_000 < free <= 300_000_000

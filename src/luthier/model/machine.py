@@ -2,6 +2,7 @@
 
 import os
 import platform
+import resource
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -128,13 +129,14 @@ def _cpu_flags() -> frozenset[str]:
 
 
 def free_memory_bytes() -> int | None:
-    """Give the memory a new process can take, the control group's bound respected, or None where it is not told."""
+    """Give the memory this process can still take, its limit and its control group's bound respected, or None where it
+    is not told."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return None
     free = next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")), None)
-    bounds = [value for value in (free, _group_room()) if value is not None]
+    bounds = [value for value in (free, _group_room(), _limit_room()) if value is not None]
     return min(bounds, default=None)
 
 
@@ -146,6 +148,18 @@ def _group_room() -> int | None:
     except OSError:
         return None
     return int(bound) - int(used) if bound.isdigit() else None
+
+
+def _limit_room() -> int | None:
+    """What the limit of this process's addresses (`ulimit -v`) still allows."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit == resource.RLIM_INFINITY:
+        return None
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    except OSError:
+        return None
+    return max(0, limit - pages * resource.getpagesize())
 
 
 def check_disk(folder: Path, need_bytes: int, purpose: str) -> None:
