@@ -70,7 +70,8 @@ def test_the_cheapest_that_passes_is_taken_by_the_time_its_making_and_its_answer
     assert ways["prompt"]["costs"]["made_seconds"] > 0
     assert ways["tuned"]["costs"]["made_seconds"] == 0
     assert made.card.figures["chosen"] == found.tuned.id
-    assert made.card.figures["verdict"][0] == "Fine-tuning is what it takes."
+    assert made.card.figures["verdict"][0] == "Fine-tuning is the cheapest way, not the only one."
+    assert made.card.figures["verdict"][2].startswith("Without tuning, the base behind the prompt ")
 
 
 def test_where_only_tuning_helps_tuning_is_advised(store: Store, told: list[Event]) -> None:

@@ -148,7 +148,7 @@ def _one_table(rows: Sequence[event.Compared | event.Estimated]) -> Table:
 
 def _columns(row: event.Compared | event.Estimated) -> list[Column]:
     sides = ("before", "after", "gain") if isinstance(row, event.Compared) else ("value",)
-    numbers = [Column(name, justify="right", no_wrap=True) for name in (*sides, "95 % interval")]
+    numbers = [Column(name, justify="right", no_wrap=True) for name in (*sides, "interval")]
     return [Column("metric", no_wrap=True), *numbers]
 
 

@@ -12,7 +12,7 @@ from luthier.engine.ports import ChatModel
 from luthier.event import Tell
 from luthier.model.machine import choose_device, choose_dtype
 
-VERSION = 2
+VERSION = 3
 
 OpenModel = Callable[[Artifact], ChatModel]
 

@@ -17,6 +17,8 @@ ADVICE: Mapping[Way, str] = {
     "both": "It takes both: fine-tuning and a knowledge base.",
     "other": "Another model will do.",
 }
+UNTUNED: tuple[Way, ...] = ("base", "prompt", "knowledge")
+TUNED: tuple[Way, ...] = ("tuned", "both")
 
 
 @dataclass(frozen=True)
@@ -61,11 +63,18 @@ def in_words(
         return [*lines, f"What it misses: {'; '.join(failed)}."]
     passing = sum(one.passed for one in weighed)
     which = "the only one that passes" if passing == 1 else f"the cheapest of the {passing} that pass"
+    plainer = min((one for one in weighed if one.passed and one.candidate.way in UNTUNED), key=_cost, default=None)
+    is_only_cheaper = chosen.candidate.way in TUNED and plainer is not None
     lines = [
-        ADVICE[chosen.candidate.way],
+        "Fine-tuning is the cheapest way, not the only one." if is_only_cheaper else ADVICE[chosen.candidate.way],
         f"Take {chosen.candidate.label}: {which} the gate, of {len(weighed)} candidates. "
         f"{label} {_show(chosen, metric)}, {chosen.cost:.2f} s an answer.",
     ]
+    if is_only_cheaper and plainer is not None:
+        lines.append(
+            f"Without tuning, {plainer.candidate.label} passes too: {label} {_show(plainer, metric)}, at "
+            f"{_times(plainer, chosen)}."
+        )
     if beyond is not None and beyond.gain > 0:  # as good, and dearer: nothing to say
         is_sure = beyond.low > 0
         lines.append(
@@ -81,6 +90,10 @@ def _show(one: Weighed, metric: str) -> str:
     if one.candidate.way == "base" or None in (gain, low, high):
         return text
     return f"{text}, {gain:+.4f} over the base ({low:+.4f} to {high:+.4f})"
+
+
+def _cost(one: Weighed) -> float:
+    return one.cost
 
 
 def _times(one: Weighed, other: Weighed) -> str:
