@@ -111,7 +111,8 @@ def test_a_folder_with_a_config_alone_is_planned_like_one_with_weights(tiny_mode
 def test_memory_grows_with_tokens_width_rank_and_own_weights(tiny_model: Artifact) -> None:
     def peak(dtype: str = "bfloat16", **settings: object) -> int:
         spec = TuneSpec.model_validate(settings)
-        return sum(make_plan(spec, tiny_model.folder, CPU, None, dtype).memory.terms.values())
+        terms = make_plan(spec, tiny_model.folder, CPU, None, dtype).memory.terms
+        return sum(terms.values()) - terms["kernels"]  # more of them in bfloat16, and more than such a model
 
     some = peak(learn={"tokens_per_pass": 1024})
     assert some < peak(learn={"tokens_per_pass": 2048})

@@ -21,10 +21,10 @@ from luthier.measure.words import words
 from luthier.pool import ordered
 from luthier.retrieve.batch import Batch, Draft, NewDocument, batch_of
 
-BYTES_AT_ONCE = 2_000_000
-"""Of the files that are made ready together, and kept in one go: some 2,000 chunks."""
+BYTES_AT_ONCE = 1_000_000
+"""Of the files that are made ready together, and kept in one go: some 1,000 chunks."""
 AHEAD = 2
-"""Batches under way for each process: one of them takes some 20 MB."""
+"""Batches under way for each process: one of them takes some 10 MB."""
 
 
 @dataclass

@@ -7,7 +7,6 @@ from math import prod
 from pathlib import Path
 
 from luthier.errors import ModelError
-from luthier.model.machine import choose_dtype
 from luthier.model.plan import DTYPE_BYTES, HEAD_CHUNK_BYTES
 from luthier.model.quantized import KINDS
 from luthier.model.shapes import Shapes
@@ -31,12 +30,12 @@ or none, with PEFT's own, whose casts come and go, and with DoRA's, whose whole 
 bench/tune_plan.py and bench/tune_methods.py, SmolLM2-135M)."""
 MAPPED_SHARE = 0.6
 """Part of the weight files that is mapped at most beside the weights made of them (bench/tune_methods.py: prompts)."""
-KERNELS_WITHOUT_BF16 = 0.3
-"""Part of the kernels on a processor without bfloat16 instructions, where most products are MKL's, which keeps none
-(bench/tune_methods.py, AMD EPYC with AVX2)."""
-KERNEL_SHARES = {"one by one": 0.3, "ia3": 0.5}
-"""Part of the kernels where a pass has fewer products: fused attention, no thin matrices (fitted on the same grid)."""
-KERNEL_BYTES = 140_000_000
+KERNELS_IN_FLOAT32 = 0.3
+"""Part of the kernels where float32 is computed in, in which fewer products are oneDNN's (bench/tune_plan.py; and
+bench/tune_methods.py on a processor without bfloat16 instructions)."""
+KERNEL_SHARES = {"ia3": 0.5, "freeze": 0.5}
+"""Part of the kernels of methods with fewer products: no thin matrices (fitted on the same grid)."""
+KERNEL_BYTES = 200_000_000
 """What as many of oneDNN's kernels take as `machine.keep_few_kernels` lets it keep, whatever the model's width (torch
 2.13, tiny model and SmolLM2-135M)."""
 PASS_SETTINGS = ("tokens_per_pass", "packing", "rows_per_step", "checkpoint_activations", "offload_activations")
@@ -123,7 +122,7 @@ def memory(
     activations = max(0, passed.activations_bytes - waiting)
     working = {"gradients": 4 * trained, "activations": activations, "head": head}
     if device == "cpu":
-        still["kernels"] = kernel_bytes(spec, passed)
+        still["kernels"] = kernel_bytes(spec, dtype)
         still["left"] = left_bytes(spec, shapes, width)
         if is_own:  # glibc's heap does not give a gradient the room of what it was made of
             working["activations"] = max(activations, passed.kept_bytes)
@@ -153,11 +152,9 @@ def gaps_share(spec: TuneSpec) -> float:
     return LEAN_GAPS_SHARE if is_lean else GAPS_SHARE
 
 
-def kernel_bytes(spec: TuneSpec, passed: Passed) -> int:
+def kernel_bytes(spec: TuneSpec, dtype: str) -> int:
     """Give what oneDNN's kernels take: each pass of another length makes its own, until as many are kept as may be."""
-    share = KERNEL_SHARES.get(spec.adapter.kind if passed.packed else "one by one", 1.0)
-    if choose_dtype("cpu").value == "float32":
-        share *= KERNELS_WITHOUT_BF16
+    share = KERNEL_SHARES.get(spec.adapter.kind, 1.0) * (KERNELS_IN_FLOAT32 if dtype == "float32" else 1.0)
     return int(KERNEL_BYTES * share)
 
 
