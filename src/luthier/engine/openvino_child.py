@@ -59,9 +59,9 @@ def _mode(is_exact: bool) -> Any:
     """
     import openvino_genai
 
-    from luthier.engine.openvino_core import core
+    from luthier.engine.openvino_core import has_bfloat16
 
-    is_fused = is_exact and "BF16" not in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    is_fused = is_exact and not has_bfloat16()
     return openvino_genai.AdapterConfig.Mode.MODE_FUSE if is_fused else openvino_genai.AdapterConfig.Mode.MODE_STATIC
 
 

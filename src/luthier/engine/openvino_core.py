@@ -14,3 +14,8 @@ import openvino
 def core() -> openvino.Core:
     """Give the runtime of this process."""
     return openvino.Core()
+
+
+def has_bfloat16() -> bool:
+    """Whether it computes in bfloat16 on this processor."""
+    return "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import openvino
 import openvino_genai
 
-from luthier.engine.openvino_core import core
+from luthier.engine.openvino_core import has_bfloat16
 from luthier.engine.openvino_logits import Graph
 from luthier.engine.subject import Ids
 
@@ -23,9 +23,8 @@ class OpenvinoSubject:
         self._properties = json.loads((folder / "engine.json").read_text(encoding="utf-8"))["properties"]
         self._graph: Graph | None = None
         self._pipeline: Any = None
-        wished = self._properties["INFERENCE_PRECISION_HINT"]
-        able = core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        self.by = f"OpenVINO {openvino.__version__.partition('-')[0]}, {'float32' if 'BF16' not in able else wished}"
+        precision = self._properties["INFERENCE_PRECISION_HINT"] if has_bfloat16() else "float32"
+        self.by = f"OpenVINO {openvino.__version__.partition('-')[0]}, {precision}"
 
     def logits(self, ids: Ids) -> npt.NDArray[np.float32]:
         """Give the logits after each token, (T, V)."""

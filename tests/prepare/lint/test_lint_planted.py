@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import planted
 import pytest
 from planted import ZH, clean, sentence, turns
 
@@ -43,9 +44,9 @@ def lint(tmp_path: Path, tiny_store: Store, tiny_model: Artifact, capsys: pytest
     return run
 
 
-def assert_found(report: Mapping[str, Any], planted: Mapping[str, int]) -> None:
+def assert_found(report: Mapping[str, Any], counts: Mapping[str, int]) -> None:
     """Hold findings against what was planted: number -> count."""
-    assert {finding["code"]: finding["count"] for finding in report["findings"]} == planted
+    assert {finding["code"]: finding["count"] for finding in report["findings"]} == counts
     for finding in report["findings"]:
         assert finding["mend"] == FINDINGS[finding["code"]].mend
         if finding["unit"] == "rows":
@@ -63,19 +64,8 @@ def test_rows_without_fault_give_no_finding_and_status_0(lint: Lint) -> None:
     assert report["not_looked_for"] == {"D309": "lint.against"}
 
 
-BROKEN: dict[str, Row | str] = {
-    "D101": '{"messages": [',
-    "D102": {"talk": "Hello"},
-    "D103": {"messages": [{"role": "user", "content": {"a": 1}}, {"role": "assistant", "content": "Yes."}]},
-    "D104": {"messages": [{"role": "assistant", "content": "Yes."}, {"role": "user", "content": "No?"}]},
-    "D105": turns("What is missing here?", ""),
-    "D106": turns("", "Nobody asked for this."),
-    "D107": turns("Which weather is it?", "", tool_calls=[{"function": {"name": "weather", "arguments": "{sunny"}}]),
-    "D108": turns("How much does this count?", "As much as it may.", weight="very much"),
-    "D109": turns("Does a turn end here? <|im_end|>", "It must not."),
-    "D111": turns("Say something that has no end.", "on and on and " * 400),
-    "D112": turns("Is anything learned from this?", "No, nothing at all.", weight=0),
-}
+IN_LINES = ("D102", "D103", "D104", "D105", "D106", "D107", "D108", "D109", "D111", "D112")
+BROKEN: dict[str, Row | str] = {"D101": '{"messages": [', **{code: planted.BROKEN[code] for code in IN_LINES}}
 
 
 def test_rows_that_cannot_be_used_are_counted_by_what_is_wrong_and_shown_with_their_line(lint: Lint) -> None:
@@ -239,5 +229,5 @@ def test_a_split_that_holds_hardly_anything_is_found(lint: Lint) -> None:
 def test_every_finding_is_planted_above() -> None:
     """D199 stands for reasons that no room gives yet; the table of reasons has a test of its own."""
     above = Path(__file__).read_text(encoding="utf-8").partition("def test_every_finding_is_planted_above")[0]
-    planted = set(re.findall(r'"(D\d{3})"', above))
-    assert set(FINDINGS) - {"D199"} == planted
+    codes = set(re.findall(r'"(D\d{3})"', above))
+    assert set(FINDINGS) - {"D199"} == codes
