@@ -88,13 +88,36 @@ def test_an_object_that_holds_one_list_of_objects_is_read_as_that_list_and_told(
         (tmp_path / "a.json").write_text(json.dumps(whole, indent=indent))
         rows = list(read_rows(Source(tmp_path / "a.json", "a.json"), "auto", told.append))
         assert [row.data["q"] for row in rows if isinstance(row, Row)] == [1, 2]
-    assert told[0] == Chose("rows", "data", "a.json is one object, and its list of objects has this name")
+    why = "a.json is one object, and its list of objects has this name; each row has what stands beside it"
+    assert told[0] == Chose("rows", "data", f"{why}: version, tags, end")
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+@pytest.mark.parametrize("window", [3, 1 << 18])
+def test_rows_have_what_stands_beside_their_list_before_and_behind_it_but_for_what_they_say_themselves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, indent: int | None, window: int
+) -> None:
+    monkeypatch.setattr(json_stream, "CHUNK", window)
+    whole = {
+        "lang": "en",
+        "a": [{"q": 1, "lang": "zh"}, {"q": 2}],
+        "n": None,
+        "b": [{"q": 3}],
+        "system": {"be": "kind"},
+    }
+    found = [data for _, data in good(read(tmp_path, "a.json", json.dumps(whole, indent=indent)))]
+    beside = {"n": None, "system": {"be": "kind"}}
+    assert found == [
+        {"lang": "zh", **beside, "q": 1, "_list": "a"},
+        {"lang": "en", **beside, "q": 2, "_list": "a"},
+        {"lang": "en", **beside, "q": 3, "_list": "b"},
+    ]
 
 
 def test_rows_of_two_lists_of_objects_are_read_and_say_which_they_are_of(tmp_path: Path) -> None:
     rows = read(tmp_path, "a.json", '{"a": [{"q": 1}, {"q": 2}],\n "n": [3], "b": [{"q": 4}]}')
-    wanted = [("a.json:1", {"q": 1, "_list": "a"}), ("a.json:1", {"q": 2, "_list": "a"})]
-    assert good(rows) == [*wanted, ("a.json:2", {"q": 4, "_list": "b"})]
+    wanted = [("a.json:1", {"n": [3], "q": 1, "_list": "a"}), ("a.json:1", {"n": [3], "q": 2, "_list": "a"})]
+    assert good(rows) == [*wanted, ("a.json:2", {"n": [3], "q": 4, "_list": "b"})]
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,11 @@ import pytest
 
 from luthier.artifact.example import SPLITS, Example, read_examples
 from luthier.artifact.store import Artifact, Store
-from luthier.errors import DataError
+from luthier.errors import DataError, SpecError
 from luthier.event import Chose, Event, Warned, hush
 from luthier.prepare.nested import find_nests
 from luthier.prepare.run import prepare
-from luthier.prepare.spec import ColumnsSpec, PrepareSpec, SplitSpec
+from luthier.prepare.spec import ColumnsSpec, PrepareSpec, SetSpec, SplitSpec
 
 
 @pytest.fixture(autouse=True)
@@ -66,8 +66,9 @@ def test_squad_becomes_a_row_for_each_question_with_its_context(
     lines = json.dumps(SQUAD, indent=indent).split("\n")
     begins = [number for number, line in enumerate(lines, 1) if line == "  {"] if indent else [1, 1]
     assert [example.source for example in found] == [f"squad.json:{begins[0]}"] * 2 + [f"squad.json:{begins[1]}"]
+    beside = "and its list of objects has this name; each row has what stands beside it"
     assert [event for event in told if isinstance(event, Chose) and event.what in ("rows", "form")] == [
-        Chose("rows", "data", "squad.json is one object, and its list of objects has this name"),
+        Chose("rows", "data", f"squad.json is one object, {beside}: version"),
         Chose("rows", "paragraphs.qas", "squad.json has its rows in lists, each with what stands around it"),
         Chose("form", "reading", "squad.json has answers and question and context"),
     ]
@@ -216,3 +217,60 @@ def test_a_label_far_down_the_file_says_what_all_are(
         assert {type(example.label) for example in examples(made)} == {kind}
     told_of = [event.value for event in told if isinstance(event, Chose) and event.what == "label"]
     assert told_of == ["number", "class", "class"]
+
+
+def test_rows_are_read_with_what_stands_beside_their_list(
+    store: Store, tiny_model: Artifact, told: list[Event]
+) -> None:
+    whole = {"system": "Be short.", "data": [pair("a"), {**pair("b"), "system": "Be long."}], "part": "woods"}
+    text = json.dumps(whole, indent=1)
+    found = made_of(text, store, tiny_model, told, "rows.json", columns=ColumnsSpec(tag="part"))
+    assert [[message.content for message in example.messages[:2]] for example in found] == [
+        ["Be long.", "b?"],
+        ["Be short.", "a?"],
+    ]
+    assert [example.tag for example in found] == ["woods", "woods"]
+
+
+def test_a_list_that_has_nothing_of_a_form_but_what_stands_beside_it_is_left_out(
+    store: Store, tiny_model: Artifact, told: list[Event]
+) -> None:
+    whole = {"text": "About violins.", "authors": [{"name": "Anna"}], "data": [pair("a")]}
+    found = made_of(json.dumps(whole), store, tiny_model, told, "rows.json")
+    assert [example.messages[0].content for example in found] == ["a?"]
+    (warned,) = [event for event in told if isinstance(event, Warned) and "authors" in event.what]
+    assert "its rows have nothing of the form text but what stands beside the list" in warned.what
+    assert "columns.*" in warned.mend
+    with pytest.raises(DataError, match="nothing of the form text") as caught:
+        made_of('{"text": "About.", "authors": [{"name": "Anna"}]}', store, tiny_model, told, "alone.json")
+    assert caught.value.where == "alone.json:1"
+
+
+@pytest.mark.parametrize("names", [("a.jsonl", "b.jsonl"), ("b.jsonl", "a.jsonl")])
+def test_whole_numbers_are_numbers_to_predict_where_another_file_has_some_with_a_point(
+    names: tuple[str, str], store: Store, tiny_model: Artifact, told: list[Event]
+) -> None:
+    Path("a.jsonl").write_text(numbered([1, 2, 5]))
+    Path("b.jsonl").write_text(numbered([0.5, 4]).replace("text ", "b text "))
+    for spec in (
+        PrepareSpec(source=names, split=ALL),
+        PrepareSpec(sets=tuple(SetSpec(source=name) for name in names), split=ALL),
+    ):
+        made = prepare(spec, tiny_model, None, store, told.append)
+        assert sorted(example.label for example in examples(made) if isinstance(example.label, float)) == [
+            *(0.5, 1, 2, 4, 5),
+        ]
+        why = "label is a whole number in each row, and b.jsonl has numbers with a point"
+        assert Chose("label", "number", why) in told
+        told.clear()
+
+
+def test_classes_in_one_file_and_numbers_in_another_are_an_error_with_a_mend(
+    store: Store, tiny_model: Artifact, told: list[Event]
+) -> None:
+    Path("a.jsonl").write_text(numbered(["high", "low"]))
+    Path("b.jsonl").write_text(numbered([0.5]))
+    with pytest.raises(SpecError) as caught:
+        prepare(PrepareSpec(source=("a.jsonl", "b.jsonl"), split=ALL), tiny_model, None, store, told.append)
+    assert "classification: one at a.jsonl:1, classification: number at b.jsonl:1" in caught.value.what
+    assert caught.value.mend == "write the labels of all files in one way, or prepare each kind by itself"

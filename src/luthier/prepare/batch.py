@@ -48,6 +48,8 @@ class Batch:
     """Of lines of text: the class of each."""
     list_name: str = ""
     """Of a JSON object that holds the rows: the name of their list."""
+    beside: Mapping[str, Any] = field(default_factory=dict)
+    """Of such an object: its other fields, which each row has too, unless it has its own."""
     class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Column -> the names of the classes that it holds as numbers."""
 

@@ -1,6 +1,6 @@
 """Batches of a source, each with the form of its rows: recognised at the first batch of each list of the source."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
@@ -10,6 +10,7 @@ from luthier.event import Chose, Tell, Warned, hush
 from luthier.prepare.batch import Batch
 from luthier.prepare.fault import Fault
 from luthier.prepare.forms import Form, recognise
+from luthier.prepare.labels import KIND
 from luthier.prepare.nested import LIST
 from luthier.prepare.rows import ROWS, Row, batches, parse
 from luthier.prepare.source import Source
@@ -19,13 +20,44 @@ UNSEEN = ("test", "dev", "valid", "validation", "val", "eval", "evaluation", "he
 """Names of lists whose rows are hardly meant to be trained on."""
 
 
-def formed_batches(source: Source, spec: SetSpec, split: SplitSpec, tell: Tell) -> Iterator[tuple[Form | None, Batch]]:
+class Numbered:
+    """Says, of sources that are read together, which has numbers for labels; looked for when it is first asked."""
+
+    def __init__(self, sets: Iterable[tuple[SetSpec, Sequence[Source]]], split: SplitSpec) -> None:
+        self._sources = [(source, one) for one, sources in sets for source in sources]
+        self._split = split
+        self._found: str | None = None
+
+    def __call__(self) -> str:
+        """Give the first source whose labels are numbers by themselves, '' if there is none."""
+        if self._found is None:
+            self._found = next((source.label for source, one in self._sources if self._has_numbers(source, one)), "")
+        return self._found
+
+    def _has_numbers(self, source: Source, one: SetSpec) -> bool:
+        if len(self._sources) == 1:
+            return False  # it is the one that asks
+        try:
+            for form, batch in formed_batches(source, one, self._split, hush):
+                if form is not None and form.names.get(KIND) == "number":
+                    return True
+                if form is not None and not batch.list_name:
+                    return False
+        except DataError:
+            pass  # comes again where its rows are read
+        return False
+
+
+def formed_batches(
+    source: Source, spec: SetSpec, split: SplitSpec, tell: Tell, numbered: Callable[[], str] = str
+) -> Iterator[tuple[Form | None, Batch]]:
     """Cut a source into batches, each with the form of its rows; None while no row of it could be parsed.
 
-    A list of objects that are of no known form is left out and told, where another list of the file has rows. Raises
-    DataError as `batches` and `recognise` do.
+    A list of objects that are of no known form is left out and told, where another list of the file has rows.
+    `numbered` gives another source whose labels are numbers, '' if there is none. Raises DataError as `batches` and
+    `recognise` do.
     """
-    lists = _Lists(source, spec, split, tell)
+    lists = _Lists(source, spec, split, tell, numbered)
     for batch in batches(source, spec.encoding, ROWS, tell):
         if lists.holds_rows(batch):
             yield lists.form[batch.list_name], batch
@@ -40,6 +72,7 @@ class _Lists:
     spec: SetSpec
     split: SplitSpec
     tell: Tell
+    numbered: Callable[[], str]
     form: dict[str, Form | None] = field(default_factory=dict)
     faults: dict[str, DataError] = field(default_factory=dict)
 
@@ -73,7 +106,14 @@ class _Lists:
             place = next(row.place for row, later in pairwise(head) if row.place == later.place)
             self.tell(Chose("rows", "several on a line", why=f"{place} holds more than one"))
         every = partial(self._all, batch.list_name)
-        return recognise(head[0], self.spec, self.split, self.tell, head[1:], every)
+        form = recognise(head[0], self.spec, self.split, self.tell, head[1:], every, self.numbered)
+        if batch.beside and not _reads_own(form, batch):
+            raise DataError(
+                f"its rows have nothing of the form {form.name} but what stands beside the list",
+                where=head[0].place,
+                mend="say which column is which (columns.*), or make the columns with map",
+            )
+        return form
 
     def _all(self, name: str) -> Iterator[Row | Fault]:
         try:
@@ -82,6 +122,15 @@ class _Lists:
                     yield from _parsed(batch)
         except DataError:
             return  # comes again where the rows are read
+
+
+def _reads_own(form: Form, batch: Batch) -> bool:
+    """Tell whether the form reads some column that the rows of a list have themselves, as far as that can be told."""
+    if form.nests or form.spec.map:
+        return True
+    own = {column for _, value in batch.payload if isinstance(value, dict) for column in value}
+    read = {column for name, column in form.names.items() if name != KIND}
+    return not own or bool(own & (read or {str(form.spec.columns.user), str(form.spec.columns.assistant)}))
 
 
 def _parsed(batch: Batch) -> Iterator[Row | Fault]:

@@ -128,11 +128,13 @@ def recognise(
     tell: Tell,
     head: Sequence[Row] = (),
     all_rows: Callable[[], Iterable[Row | Fault]] = tuple,
+    numbered: Callable[[], str] = str,
 ) -> Form:
     """Give the form of a file by its first row, or check the one that is asked for, and tell it.
 
     `head` are the rows that were read with it: they show lists of rows where the first has empty ones, and what labels
-    are. `all_rows` reads the file where they are not enough: whole numbers may be classes or numbers to predict.
+    are. `all_rows` reads the file where they are not enough: whole numbers may be classes or numbers to predict; they
+    are numbers too where `numbered` gives another source, read with this one, that has numbers.
     `split` may name columns too (split.hold_out.where). Raises DataError if no form fits, if the file
     lacks a column that the spec names, or if a text in `map` fails on the first row.
     """
@@ -163,6 +165,7 @@ def recognise(
         return form
     looked = form.look(form.rows(top), labels.Looked())
     looked = form.look(form.rows(all_rows()), looked) if looked.is_open else looked
+    looked.elsewhere = numbered() if looked.is_open else ""
     tell(looked.told(names["label"]))
     return replace(form, names={**names, labels.KIND: looked.kind})
 

@@ -18,7 +18,7 @@ from luthier.artifact.tokens import Tokens
 from luthier.errors import DataError, LuthierError, SpecError
 from luthier.event import Chose, Progress, Tell, Warned
 from luthier.pool import ordered
-from luthier.prepare.batch_forms import formed_batches
+from luthier.prepare.batch_forms import Numbered, formed_batches
 from luthier.prepare.dropped import Dropped, tally
 from luthier.prepare.facts import FACT, Facts
 from luthier.prepare.filter import known_columns
@@ -163,9 +163,10 @@ def _figures(source: Source) -> dict[str, Any]:
 
 def _tasks(setup: Setup, sources: Sequence[Sequence[Source]], tell: Tell) -> Iterator[Task]:
     number = source_number = 0
+    numbered = Numbered(zip(setup.sets, sources, strict=True), setup.spec.split)
     for set_number, (one, files) in enumerate(zip(setup.sets, sources, strict=True)):
         for source in files:
-            for form, batch in formed_batches(source, one, setup.spec.split, tell):
+            for form, batch in formed_batches(source, one, setup.spec.split, tell, numbered):
                 yield Task(number, set_number, source_number, form, batch)
                 number += 1
             source_number += 1
@@ -260,10 +261,13 @@ def _check_one_task(kinds: dict[str, str]) -> None:
     if len({kind_of(kind.partition(":")[0]) for kind in kinds}) <= 1 and sum(":" in kind for kind in kinds) <= 1:
         return
     (one, first), *_, (other, second) = kinds.items()
+    is_labels = all(":" in kind for kind in kinds)
     raise SpecError(
         f"rows of two kinds are put together: {one} at {first}, {other} at {second}",
         where="key source",
-        mend="prepare each kind of rows by itself, or say the form they all have (form=...)",
+        mend="write the labels of all files in one way, or prepare each kind by itself"
+        if is_labels
+        else "prepare each kind of rows by itself, or say the form they all have (form=...)",
     )
 
 

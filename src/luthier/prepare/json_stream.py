@@ -2,11 +2,12 @@
 
 import json
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple, TextIO
 
 from luthier.errors import DataError
-from luthier.event import Chose, Tell
+from luthier.event import Chose, Tell, hush
 from luthier.prepare.line_rows import DECODER
 from luthier.prepare.nested import OWN_LISTS
 
@@ -17,6 +18,8 @@ NEAR = 64
 SPACE = re.compile(r"[ \t\r\n]*")
 WORDS = ("true", "false", "null", "NaN", "-Infinity")
 """A JSON text that is cut off inside one of these (or before it) breaks at its beginning."""
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Element(NamedTuple):
@@ -127,10 +130,22 @@ def is_json_lines(head: str) -> bool:
     return bool(rest)
 
 
-def elements(text: TextIO, label: str, tell: Tell) -> Iterator[Element]:
+def fields_beside(text: TextIO, label: str) -> dict[str, Any]:
+    """Give what stands beside the lists of rows in a document that is an object; nothing for any other.
+
+    It may stand behind the lists, so all of it is read. Raises DataError as `elements` does.
+    """
+    window, fields, holds_lists = Window(text, label), dict[str, Any](), False
+    for element in _object(window, label, hush, fields) if window.passes("{") else ():
+        holds_lists = bool(element.list_name)
+    return fields if holds_lists else {}
+
+
+def elements(text: TextIO, label: str, tell: Tell, beside: Mapping[str, Any] = NOTHING) -> Iterator[Element]:
     """Give the rows of a document: the elements of its list, or of the lists of objects inside its object.
 
-    Several objects one after the other are a row each. Raises DataError for what is no JSON, or is cut off.
+    Several objects one after the other are a row each; `beside` is what `fields_beside` gave, and is told. Raises
+    DataError for what is no JSON, or is cut off.
     """
     window = Window(text, label)
     if window.passes("["):
@@ -141,7 +156,7 @@ def elements(text: TextIO, label: str, tell: Tell) -> Iterator[Element]:
     while window.peek():
         if not window.passes("{"):
             yield window.element()
-        elif (yield from _object(window, label, tell)) and window.peek():
+        elif (yield from _object(window, label, tell, {}, beside)) and window.peek():
             raise window.broken("something follows the object that holds the rows")
 
 
@@ -157,10 +172,16 @@ def _listed(window: Window, name: str = "") -> Iterator[Element]:
             raise window.broken("a comma or ] is missing")
 
 
-def _object(window: Window, label: str, tell: Tell) -> Generator[Element, None, bool]:
-    """Give the rows of an object whose brace is passed: those of the lists inside, or itself. True: it had a list."""
-    line, fields = window.line, dict[str, Any]()
+def _object(
+    window: Window, label: str, tell: Tell, fields: dict[str, Any], beside: Mapping[str, Any] = NOTHING
+) -> Generator[Element, None, bool]:
+    """Give the rows of an object whose brace is passed: those of the lists inside, or itself. True: it had a list.
+
+    `fields` comes to hold what else stands in it.
+    """
+    line = window.line
     lists: list[str] = []
+    also = f"; each row has what stands beside it: {', '.join(beside)}" if beside else ""
     while not window.passes("}"):
         if (fields or lists) and not window.passes(","):
             raise window.broken("a comma or } is missing")
@@ -175,7 +196,7 @@ def _object(window: Window, label: str, tell: Tell) -> Generator[Element, None, 
             fields[name] = [element.value for element in _listed(window)]
         else:
             lists.append(name)
-            tell(Chose("rows", name, why=f"{label} is one object, and its list of objects has this name"))
+            tell(Chose("rows", name, why=f"{label} is one object, and its list of objects has this name{also}"))
             yield from _listed(window, name)
     if not lists:
         yield Element(line, fields, 0)

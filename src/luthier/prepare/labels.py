@@ -23,6 +23,8 @@ class Looked:
         self.first: Any = None
         self.whole, self.point, self.name = "", "", ""
         """The first of each sort, and where it stands."""
+        self.elsewhere = ""
+        """Another source, whose labels are numbers; it counts where those seen here are whole numbers alone."""
 
     def see(self, given: Any, place: str) -> None:
         """Look at a label; an empty one says nothing."""
@@ -50,12 +52,14 @@ class Looked:
         """What all are: a row of `LABEL_KINDS`. One that is a name makes classes of all numbers."""
         if isinstance(self.first, list):
             return "several classes"
-        return "number" if self.point and not self.name else "class"
+        return "number" if (self.point or self.elsewhere) and not self.name else "class"
 
     def told(self, column: str) -> Chose:
         """Say it, and why."""
         why = f"the first {column} is {self.first!r:.60}"
-        if self.kind == "number" and self.whole:
+        if self.elsewhere:
+            why = f"{column} is a whole number in each row, and {self.elsewhere} has numbers with a point"
+        elif self.kind == "number" and self.whole:
             why = f"{column} is {self.point}, and a number in each row"
         elif self.kind == "class" and self.name and not self.name.startswith(f"{self.first!r:.60} at "):
             why = f"{column} is {self.name}"

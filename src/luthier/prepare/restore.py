@@ -17,7 +17,7 @@ from luthier.artifact.example import Example
 from luthier.artifact.store import Artifact, Store, check_kind
 from luthier.errors import DataError
 from luthier.event import hush
-from luthier.prepare.batch_forms import formed_batches
+from luthier.prepare.batch_forms import Numbered, formed_batches
 from luthier.prepare.clean import record
 from luthier.prepare.clean.cleaner import Cleaner, open_cleaner
 from luthier.prepare.forms import Form
@@ -45,12 +45,13 @@ def restore(made: Artifact, store: Store) -> Iterator[dict[str, Any]]:
     spec = _spec_of(made)
     sets = _sets(made, spec, store)
     _check_unchanged(made, sets)
+    numbered = Numbered(sets, spec.split)
     pick = _Pick(open_cleaner(spec.clean), wanted)
     for one, sources in sets:
         for source in sources:
             rows = (
                 (row, form)
-                for form, batch in formed_batches(source, one, spec.split, hush)
+                for form, batch in formed_batches(source, one, spec.split, hush, numbered)
                 for row in (parse(batch) if form is None else form.rows(parse(batch)))
                 if isinstance(row, Row)
             )

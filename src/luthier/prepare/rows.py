@@ -1,15 +1,18 @@
 """Raw rows of any source: cut into batches here, parsed wherever there is room."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import groupby
+from typing import Any
 
+from luthier.errors import DataError
 from luthier.event import Tell, hush
 from luthier.prepare.batch import Batch, Row, grouped, rows_of
 from luthier.prepare.csv_rows import csv_batches, parse_fields
 from luthier.prepare.dataset import DATASET
 from luthier.prepare.dataset_rows import dataset_batches
 from luthier.prepare.fault import Fault
-from luthier.prepare.json_stream import elements, is_json_lines
+from luthier.prepare.json_stream import elements, fields_beside, is_json_lines
 from luthier.prepare.line_rows import json_line_batches, parse_json_lines, parse_text_lines, text_batches
 from luthier.prepare.nested import named
 from luthier.prepare.opening import opened
@@ -50,15 +53,27 @@ def _json_batches(source: Source, encoding: str, size: int, tell: Tell) -> Itera
     if not head.lstrip().startswith("[") and is_json_lines(head):
         yield from json_line_batches(source, encoding, size, tell)
         return
+    beside = _beside(source, encoding) if head.lstrip().startswith("{") else {}
     with opened(source, encoding, tell) as text:
-        for name, run in groupby(elements(text, source.label, tell), key=lambda element: element.list_name):
+        found = elements(text, source.label, tell, beside)
+        for name, run in groupby(found, key=lambda element: element.list_name):
             for group in grouped(((one.line, one.value, one.length) for one in run), size):
-                yield Batch(source.label, "values", group, group[0][0], list_name=name)
+                yield Batch(source.label, "values", group, group[0][0], list_name=name, beside=beside)
+
+
+def _beside(source: Source, encoding: str) -> dict[str, Any]:
+    try:
+        with opened(source, encoding, hush) as text:
+            return fields_beside(text, source.label)
+    except DataError:
+        return {}  # comes again where the rows are read
 
 
 def _parse_values(batch: Batch) -> Iterator[Row | Fault]:
     for line, value in batch.payload:
         rows = rows_of(value, f"{batch.label}:{line}")
+        if batch.beside:
+            rows = (replace(row, data={**batch.beside, **row.data}) if isinstance(row, Row) else row for row in rows)
         yield from named(rows, batch.list_name) if batch.list_name else rows
 
 
