@@ -96,8 +96,9 @@ def test_a_row_without_weight_is_left_out_before_its_duplicates_are_looked_for()
 
 def test_a_ledger_weighs_rows_by_their_ids() -> None:
     facts = facts_of(4, id=[0xA, 0xB, 0xC, 0xA])
-    assert ledger_weights(facts, {"000000000000000a": 0.5, "00000000000000ff": 9.0}).tolist() == [0.5, 1, 1, 0.5]
-    assert ledger_weights(facts, {}).tolist() == [1, 1, 1, 1]
+    ledger = {"000000000000000a": 0.5, "00000000000000ff": 9.0}
+    assert ledger_weights(facts, ledger, "ledger.jsonl").tolist() == [0.5, 1, 1, 0.5]
+    assert ledger_weights(facts, {}, "").tolist() == [1, 1, 1, 1]
 
 
 def test_held_out_rows_follow_their_group_into_the_test_split_where_it_is_trained_on() -> None:

@@ -13,7 +13,7 @@ import click
 from luthier.artifact.store import Artifact, Store
 from luthier.cli.act import ask_leave, show_answer
 from luthier.cli.release import RELEASE_OPTIONS, decide
-from luthier.cli.restore import RESTORE_OPTIONS, restore_instead
+from luthier.cli.restore import RESTORE_OPTIONS, newest_examples, restore_instead
 from luthier.cli.stdout import stdout
 from luthier.errors import SpecError, Stopped
 from luthier.event import Tell
@@ -54,9 +54,7 @@ def _look_instead(store: Store, given: Mapping[str, Any], has_settings: bool) ->
         )
     if not (given["look"] or given["look_html"]) or has_settings:
         return False
-    newest = store.newest("examples")
-    if newest is None:
-        raise SpecError("nothing is prepared yet", where=str(store.root), mend="luthier prepare FILE --look 3")
+    newest = newest_examples(store, "--look 3")
     _look(newest, store.find(newest.order.inputs["model"], "model"), given)
     return True
 

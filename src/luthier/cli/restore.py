@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from luthier.artifact import atomic
-from luthier.artifact.store import Store
+from luthier.artifact.store import Artifact, Store
 from luthier.errors import DataError, SpecError
 
 NEWEST = "newest"
@@ -38,9 +38,8 @@ def restore_instead(store: Store, given: Mapping[str, Any], has_settings: bool) 
             where="command line",
             mend="it reads those that the examples were made with: luthier prepare --restore [ID] --out FILE",
         )
-    found = store.newest("examples") if given["restore"] == NEWEST else store.find(given["restore"])
-    if found is None:
-        raise SpecError("nothing is prepared yet", where=str(store.root), mend="luthier prepare FILE clean.html=strip")
+    is_newest = given["restore"] == NEWEST
+    found = newest_examples(store, "clean.html=strip") if is_newest else store.find(given["restore"])
     from luthier.prepare.restore import restored_lines
 
     counts: Counter[str] = Counter()
@@ -52,6 +51,14 @@ def restore_instead(store: Store, given: Mapping[str, Any], has_settings: bool) 
     told = f"{found.id}: rows changed {counts['changed']}, left out {counts['dropped']}"
     click.echo(f"{told}: {given['out']}" if given["out"] else told, err=True)
     return True
+
+
+def newest_examples(store: Store, how: str) -> Artifact:
+    """Give what was prepared last. Raises SpecError if nothing was; `how` ends the command that would."""
+    newest = store.newest("examples")
+    if newest is None:
+        raise SpecError("nothing is prepared yet", where=str(store.root), mend=f"luthier prepare FILE {how}")
+    return newest
 
 
 def _write(path: Path, lines: Any) -> None:

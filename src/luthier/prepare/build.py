@@ -93,8 +93,7 @@ def gather_result(
     setup = Setup(spec, tuple(one for one, _ in sets), model_folder, shards, Context(passages))
     sources = [files for _, files in sets]
     gathered = gather(setup, sources, tell, processes=processes, is_lint=is_lint)
-    _check_ledger(spec, gathered, weights)
-    factors = ledger_weights(gathered.facts, weights)
+    factors = ledger_weights(gathered.facts, weights, spec.weights or "")
     gathered.facts["weight"] *= factors
     choice = Choice(gathered.facts, gathered.tags, gathered.dropped, gathered.place)
     names = [one.tag or ", ".join(one.paths) for one, _ in sets]
@@ -104,17 +103,6 @@ def gather_result(
         _check_lengths(gathered, chosen)
         _check_filled(spec, gathered, chosen, tell)
     return Result(gathered, chosen, factors, _evidence(gathered, chosen, passages), alike.leaders)
-
-
-def _check_ledger(spec: PrepareSpec, gathered: Gathered, weights: Mapping[str, float]) -> None:
-    """Raise DataError for a ledger of other rows: it would weigh nothing."""
-    ids = np.array([int(name, 16) for name in weights], np.uint64)
-    if weights and not np.isin(gathered.facts["id"], ids).any():
-        raise DataError(
-            f"none of its {len(weights):,} ids is that of a row",
-            where=f"key weights ({spec.weights})",
-            mend="an id is a hash of a row's content: clean and set `system` as for the run that wrote them",
-        )
 
 
 def _write(spec: PrepareSpec, result: Result, out: Path, tell: Tell) -> Mapping[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from luthier.artifact.example import SPLITS
+from luthier.errors import DataError
 from luthier.event import Chose, Tell, Warned
 from luthier.prepare.dropped import Dropped
 from luthier.prepare.facts import Facts, Flag
@@ -172,8 +173,11 @@ def _with(choice: Choice, matches: Bools) -> Ints:
     return np.flatnonzero(choice.left & matches)
 
 
-def ledger_weights(facts: Facts, weights: Mapping[str, float]) -> npt.NDArray[np.float32]:
-    """Give each row's weight in a ledger of content ids, 1 where it has none; shape (rows,)."""
+def ledger_weights(facts: Facts, weights: Mapping[str, float], path: str) -> npt.NDArray[np.float32]:
+    """Give each row's weight in a ledger of content ids, 1 where it has none; shape (rows,).
+
+    Raises DataError for a ledger of other rows, read from `path`: it would weigh nothing.
+    """
     found = np.ones(len(facts), np.float32)
     if not weights:
         return found
@@ -182,5 +186,11 @@ def ledger_weights(facts: Facts, weights: Mapping[str, float]) -> npt.NDArray[np
     order = np.argsort(ids)
     places = np.minimum(np.searchsorted(ids[order], facts["id"]), len(ids) - 1)
     is_known = ids[order][places] == facts["id"]
+    if not is_known.any():
+        raise DataError(
+            f"none of its {len(weights):,} ids is that of a row",
+            where=f"key weights ({path})",
+            mend="an id is a hash of a row's content: clean and set `system` as for the run that wrote them",
+        )
     found[is_known] = values[order][places][is_known]
     return found
