@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rouge_score.tokenize import tokenize
 
-from luthier.measure.words import _PLAIN, script_of, words
+from luthier.measure.words import _PLAIN, count_words, script_of, words
 
 
 @given(st.text(st.characters(max_codepoint=127)))
@@ -47,6 +47,11 @@ def test_every_kana_hangul_and_bopomofo_letter_is_a_word_by_itself(name: str) ->
 )
 def test_words_of_a_text(text: str, wanted: list[str]) -> None:
     assert words(text) == wanted
+
+
+@given(st.text() | st.text("abc 你好é，ガ한"))
+def test_words_are_counted_as_they_are_given(text: str) -> None:
+    assert count_words(text) == len(words(text))
 
 
 def test_bigrams_stand_after_their_first_character_and_never_cross_a_gap() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 import numpy as np
+import pytest
 
 from luthier.retrieve.postings import (
     Block,
@@ -71,7 +72,8 @@ def test_words_are_turned_around_and_found_in_their_blocks() -> None:
     assert found(anywhere, "w") is None, "half a word is none"
 
 
-def test_batches_are_joined_stretch_by_stretch_without_what_was_deleted() -> None:
+@pytest.mark.parametrize(("size", "count"), [(300, 1), (1_000_000, 2)])
+def test_batches_are_joined_stretch_by_stretch_without_what_was_deleted(size: int, count: int) -> None:
     said = drawn(300, 2)
     borders, bits = [0, 100, 110, 300], [3, 1, 2]
     held: dict[int, Block] = {}
@@ -80,8 +82,8 @@ def test_batches_are_joined_stretch_by_stretch_without_what_was_deleted() -> Non
         named = Postings(postings.words, postings.hashes, postings.held, postings.entries + begin, postings.counts)
         held |= blocks_of(named, number, bits[number])
     alive = np.arange(300) % 3 > 0
-    stretches = list(ranges(list(enumerate(bits))))
-    assert len(stretches) == 2
+    stretches = list(ranges(list(enumerate(bits)), size))
+    assert len(stretches) == count
     joined: dict[int, Block] = {}
     truth = counted((number, words) for number, words in enumerate(said) if alive[number])
     found_words: list[str] = []

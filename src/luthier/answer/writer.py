@@ -10,7 +10,7 @@ from luthier.answer.trace import Trace
 from luthier.artifact.example import Message, plain
 from luthier.engine.ports import ChatModel, Sampling, Spelled
 from luthier.event import hush
-from luthier.measure.words import words
+from luthier.measure.words import count_words
 
 TOKENS_PER_WORD = 1.4
 """Where a generator's tokens are not known here: English is about 1.3 tokens a word, a CJK character about one."""
@@ -21,7 +21,7 @@ EARLIER = "an earlier trace"
 
 def about_tokens(text: str) -> int:
     """Give about how many tokens a text has."""
-    return int(len(words(text)) * TOKENS_PER_WORD) + 1
+    return int(count_words(text) * TOKENS_PER_WORD) + 1
 
 
 class Writer:

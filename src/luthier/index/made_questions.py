@@ -12,7 +12,7 @@ from math import log
 from luthier.index.parsed import Parsed
 from luthier.index.trial import Sought
 from luthier.measure.sentences import sentences
-from luthier.measure.words import words
+from luthier.measure.words import count_words, words
 
 QUESTIONS = 200
 WORDS = 4
@@ -50,7 +50,7 @@ def make_questions(documents: Mapping[str, Parsed], seed: int = 0) -> list[Sough
 
 
 def _long_sentences(text: str) -> list[tuple[int, int]]:
-    return [(begin, end) for begin, end in sentences(text) if len(words(text[begin:end])) >= LEAST_WORDS]
+    return [(begin, end) for begin, end in sentences(text) if count_words(text[begin:end]) >= LEAST_WORDS]
 
 
 def _telling(text: str) -> list[str]:

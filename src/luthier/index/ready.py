@@ -17,7 +17,7 @@ from luthier.index.sources import File
 from luthier.index.spec import IndexSpec
 from luthier.index.summarist import Summarise
 from luthier.index.summary import summarise
-from luthier.measure.words import words
+from luthier.measure.words import count_words
 from luthier.pool import ordered
 from luthier.retrieve.batch import Batch, Draft, NewDocument, batch_of
 
@@ -42,7 +42,7 @@ class Cutter:
 
     def count(self, texts: Sequence[str]) -> list[int]:
         """Count tokens; words where there is no embedder."""
-        return self.embedder.count_tokens(texts) if self.embedder else [len(words(text)) for text in texts]
+        return self.embedder.count_tokens(texts) if self.embedder else list(map(count_words, texts))
 
     def document(self, parsed: Parsed, label: str, source: str, mark: str, metadata: Mapping[str, Any]) -> NewDocument:
         """Give a document's pieces."""

@@ -61,14 +61,9 @@ def words(text: str, *, bigrams: bool = False) -> list[str]:
     """
     if text.isascii():
         return _ASCII.findall(text.lower())
-    if _PLAIN.fullmatch(text):
-        visible = text.lower()
-    else:
-        folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-        visible = _INVISIBLE.sub("", folded)
     found: list[str] = []
-    for run in _pattern().findall(visible):
-        if run < _BEYOND_ASCII or not _CJK.match(run):
+    for run in runs(text):
+        if not is_cjk(run):
             found.append(run)
         elif bigrams:
             with_pairs = [""] * (2 * len(run) - 1)
@@ -78,6 +73,32 @@ def words(text: str, *, bigrams: bool = False) -> list[str]:
         else:
             found.extend(run)
     return found
+
+
+def runs(text: str) -> list[str]:
+    """Give the words of a text but for CJK characters, which stay together where no gap stands between them."""
+    if text.isascii():
+        return _ASCII.findall(text.lower())
+    if _PLAIN.fullmatch(text):
+        return _pattern().findall(text.lower())
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    return _pattern().findall(_INVISIBLE.sub("", folded))
+
+
+def beyond_ascii(found: Sequence[str]) -> list[str]:
+    """Give those of `runs` that do not begin with a letter or digit of ASCII: in most texts there are few or none."""
+    return [run for run in found if run > _BEYOND_ASCII]
+
+
+def is_cjk(run: str) -> bool:
+    """Whether one of `runs` is of CJK characters."""
+    return "\u4e00" <= run < "\ua000" or (run > _BEYOND_ASCII and _CJK.match(run) is not None)
+
+
+def count_words(text: str) -> int:
+    """Say how many words `words` would give, in less time."""
+    found = runs(text)
+    return len(found) + sum(len(run) - 1 for run in beyond_ascii(found) if is_cjk(run))
 
 
 def script_of(texts: Sequence[str]) -> tuple[Script, str]:

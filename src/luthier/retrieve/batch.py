@@ -2,20 +2,24 @@
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain, islice
 from typing import Any, Literal, NamedTuple
 
-from luthier.retrieve.bm25 import terms
+import numpy as np
+
+from luthier.measure.coded import Codes
+from luthier.retrieve.bm25 import coded_terms
 from luthier.retrieve.catalogue import pack
-from luthier.retrieve.postings import Postings, turn
+from luthier.retrieve.postings import Postings, turn_coded
 
 KINDS = ("chunk", "summary")
 """Kinds of pieces that are searched, each in a collection of its own; a `parent` is only handed over."""
 
 
+NOTHING: Codes = np.zeros(0, np.int64)
 OUTLINE_WORDS = 20_000
 """Different words of a document by which its summary is found, the most frequent ones."""
 
@@ -96,26 +100,40 @@ class Batch:
 
 def batch_of(documents: Sequence[NewDocument]) -> Batch:
     """Make documents ready."""
+    words, said = _said(documents)
+    written = {kind: (line for _, line in its) for kind, its in said.items()}
     pieces: list[Piece] = []
-    said: dict[str, list[Sequence[str]]] = {kind: [] for kind in KINDS}
     for number, document in enumerate(documents):
         common = _json(document.metadata)
-        in_all: Counter[str] = Counter()
         for place, draft in enumerate(document.drafts):
-            tokens = terms(draft.searched) if draft.kind in said else []
-            if draft.kind == "chunk":
-                in_all.update(tokens)
-            elif draft.kind == "summary":
-                tokens += _outline(in_all)
-            if draft.kind in said:
-                said[draft.kind].append(tokens)
             metadata = _json({**document.metadata, **draft.metadata}) if draft.metadata else common
             up = None if draft.parent is None else place - draft.parent
             heading = _json(draft.heading) if draft.heading else "[]"
-            kept = (heading, *draft.span, metadata, draft.text, " ".join(tokens), draft.content)
+            tokens = next(written[draft.kind]) if draft.kind in written else ""
+            kept = (heading, *draft.span, metadata, draft.text, tokens, draft.content)
             pieces.append(Piece(draft.kind, number, place, up, draft.page, *kept))
-    lengths = {kind: list(map(len, lists)) for kind, lists in said.items()}
-    return Batch(list(map(_row, documents)), pieces, lengths, {kind: turn(lists) for kind, lists in said.items()})
+    codes = {kind: [codes for codes, _ in its] for kind, its in said.items()}
+    lengths = {kind: list(map(len, its)) for kind, its in codes.items()}
+    parts = [(np.concatenate([NOTHING, *codes[kind]]), lengths[kind]) for kind in KINDS]
+    postings = dict(zip(KINDS, turn_coded(words, parts), strict=True))
+    return Batch(list(map(_row, documents)), pieces, lengths, postings)
+
+
+def _said(documents: Sequence[NewDocument]) -> tuple[Sequence[str], dict[str, list[tuple[Codes, str]]]]:
+    """Give the different words of all searched pieces and, by kind, each piece's words: as places among these, and as
+    they are kept."""
+    of_kind = {
+        kind: [[one.searched for one in each.drafts if one.kind == kind] for each in documents] for kind in KINDS
+    }
+    said, lines = coded_terms([text for lists in of_kind.values() for texts in lists for text in texts])
+    left = iter(zip(np.split(said.codes, np.cumsum(said.lengths)[:-1]), lines, strict=True)) if lines else iter(())
+    found = {kind: [list(islice(left, len(texts))) for texts in lists] for kind, lists in of_kind.items()}
+    summaries = []
+    for chunks, its in zip(found["chunk"], found["summary"], strict=True):
+        outline = _outline(np.concatenate([NOTHING, *(codes for codes, _ in chunks)]))
+        more = " ".join([said.words[code] for code in outline.tolist()])
+        summaries += [(np.concatenate([codes, outline]), f"{line} {more}".strip()) for codes, line in its]
+    return said.words, {"chunk": list(chain.from_iterable(found["chunk"])), "summary": summaries}
 
 
 def _row(document: NewDocument) -> tuple[str, str, str, str, str, str, bytes, bytes]:
@@ -123,16 +141,13 @@ def _row(document: NewDocument) -> tuple[str, str, str, str, str, str, bytes, by
     return (*about, _json(document.metadata), pack(document.text), pack(document.parsed))
 
 
-def _outline(said: Counter[str]) -> list[str]:
+def _outline(said: Codes) -> Codes:
     """Give the words of a document, each half as often as it is said: a summary is found by them too, since what is
     asked for seldom stands in a summary. Halves, because in a long text a word may come again before it tells less; of
     six ways to count them the best on covid_qa."""
-    common = said.items() if len(said) <= OUTLINE_WORDS else said.most_common(OUTLINE_WORDS)
-    found = [word for word, _ in common]
-    for word, count in common:
-        if count > 3:
-            found += [word] * (count // 2 - 1)
-    return found
+    different, counts = np.unique(said, return_counts=True)
+    common = np.argsort(-counts, kind="stable")[:OUTLINE_WORDS]
+    return np.repeat(different[common], np.where(counts > 3, counts // 2, 1)[common])
 
 
 def _json(value: Any) -> str:

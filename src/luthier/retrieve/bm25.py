@@ -12,6 +12,7 @@ from threading import Lock
 
 import Stemmer
 
+from luthier.measure.coded import Coded, coded_texts
 from luthier.measure.words import words
 
 K1 = 1.2
@@ -45,7 +46,16 @@ _lock = Lock()
 def terms(text: str) -> list[str]:
     """Give the words a text is found by: CJK characters and their pairs, numbers and other words whole, but for those
     of a to z, which are found by their stems (Porter 2, as Snowball has it): "returns" by "returned"."""
-    return [word if word > _LAST_ASCII else _stems.get(word) or _stem(word) for word in words(text, bigrams=True)]
+    return list(map(_form, words(text, bigrams=True)))
+
+
+def coded_terms(texts: Sequence[str]) -> tuple[Coded, list[str]]:
+    """Give the terms of texts as numbers, and those of each text with a blank between them."""
+    return coded_texts(texts, _form)
+
+
+def _form(word: str) -> str:
+    return word if word > _LAST_ASCII else _stems.get(word) or _stem(word)
 
 
 def _stem(word: str) -> str:

@@ -1,4 +1,4 @@
-"""Words turned around: for each word the entries that hold it, in blocks of some dozens of words.
+"""Words turned around: for each word the entries that hold it, in blocks of some hundred words.
 
 A word's block follows from a hash of the word, so nothing is sorted by words, a block is found without a search, and
 the blocks of several batches are joined a few at a time. A batch, once it is written, is never changed: it is joined
@@ -14,11 +14,15 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
+from luthier.measure.coded import coded
+
 Ints = npt.NDArray[np.int32]
-WORDS_IN_A_BLOCK = 64
+WORDS_IN_A_BLOCK = 256
 HASH_BITS = 32
 OF_A_SIZE = 8
 """So many of about one size become one of the next size."""
+OF_A_STRETCH = 2_048
+"""Entries, or words where only they are counted, that make another stretch: joining one takes some 10 MB."""
 MOST_COUNTED = 65_535
 """A word that stands more often in an entry counts as often as this."""
 
@@ -57,15 +61,26 @@ def hash_of(word: str) -> int:
 
 def turn(said: Sequence[Sequence[str]]) -> Postings:
     """Turn the words of entries around; entries are called by their places."""
-    codes: defaultdict[str, int] = defaultdict(count().__next__)
-    code = np.fromiter(map(codes.__getitem__, chain.from_iterable(said)), np.int64)
-    holder = np.repeat(np.arange(len(said)), [len(words) for words in said])
-    # one number for each word in each entry: sorted, they stand word by word, and in it entry by entry
-    words, hashes, rank = by_hash(list(codes))
-    pairs, times = np.unique(rank[code] * len(said) + holder, return_counts=True)
-    held = np.bincount(pairs // max(1, len(said)), minlength=len(words)).astype(np.int32)
-    entries = (pairs % max(1, len(said))).astype(np.int32)
-    return Postings(words, hashes, held, entries, np.minimum(times, MOST_COUNTED).astype(np.uint16))
+    its = coded(said)
+    return turn_coded(its.words, [(its.codes, its.lengths)])[0]
+
+
+def turn_coded(words: Sequence[str], parts: Sequence[tuple[npt.NDArray[np.int64], Sequence[int]]]) -> list[Postings]:
+    """Turn the words of several kinds of entries around, which are told as places in `words`."""
+    words, hashes, rank = by_hash(words)
+    made = []
+    for codes, lengths in parts:
+        size = max(1, len(lengths))
+        holder = np.repeat(np.arange(len(lengths)), lengths)
+        # one number for each word in each entry: sorted, they stand word by word, and in it entry by entry
+        pairs, times = np.unique(rank[codes] * size + holder, return_counts=True)
+        word, entry = np.divmod(pairs, size)
+        held = np.bincount(word, minlength=len(words)).astype(np.int32)
+        left = np.flatnonzero(held)
+        here = [words[place] for place in left.tolist()]
+        counts = np.minimum(times, MOST_COUNTED).astype(np.uint16)
+        made.append(Postings(here, hashes[left], held[left], entry.astype(np.int32), counts))
+    return made
 
 
 def join(parts: Sequence[Postings], keep: Callable[[Ints], npt.NDArray[np.bool_]] | None = None) -> Postings:
@@ -129,9 +144,8 @@ def uncut(blocks: Sequence[Block]) -> Postings:
 
 def found(block: Block, word: str) -> tuple[Ints, npt.NDArray[np.uint16]] | None:
     """Give the entries that hold a word, and how often, from its block."""
-    try:
-        place = block.words.split(" ").index(word)
-    except ValueError:
+    place = place_in(block.words, word)
+    if place < 0:
         return None
     held = np.frombuffer(block.held, np.int32)
     begin = int(held[:place].sum())
@@ -142,10 +156,16 @@ def found(block: Block, word: str) -> tuple[Ints, npt.NDArray[np.uint16]] | None
     )
 
 
-def ranges(batches: Sequence[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
+def place_in(words: str, word: str) -> int:
+    """Give how many words stand before one, in words with a blank between them; -1 where it is not among them."""
+    begin = f" {words} ".find(f" {word} ")
+    return words.count(" ", 0, begin) if begin >= 0 else -1
+
+
+def ranges(batches: Sequence[tuple[int, int]], size: int) -> Iterator[list[tuple[int, int]]]:
     """Give, for batches with their bits, the places that hold the same words in each: from the first to before the
-    second, a list for each stretch of hashes."""
-    common = min(bits for _, bits in batches)
+    second, a list for each stretch of hashes. `size` of all together says how many stretches there are."""
+    common = min((size // OF_A_STRETCH).bit_length(), *(bits for _, bits in batches))
     for stretch in range(1 << common):
         yield [
             ((batch << HASH_BITS) | stretch << (bits - common), (batch << HASH_BITS) | (stretch + 1) << (bits - common))

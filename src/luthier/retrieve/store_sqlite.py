@@ -21,7 +21,8 @@ import numpy.typing as npt
 from luthier.errors import DataError
 from luthier.retrieve.bm25 import K1, B
 from luthier.retrieve.catalogue import connect, writing
-from luthier.retrieve.matrix import Matrix, best
+from luthier.retrieve.matrix import Matrix
+from luthier.retrieve.max_score import Word, best_by_words
 from luthier.retrieve.ports import Entry, Vector
 from luthier.retrieve.postings import (
     HASH_BITS,
@@ -117,12 +118,9 @@ class SqliteStore:
     def lexical(self, weights: Mapping[str, float], count: int) -> list[tuple[int, float]]:
         """Give the best entries by BM25, exactly, for these weights."""
         with self._reading():
-            norm = self._norm_of_each()
-            scores = np.zeros(len(norm))
-            for word, ids, counts in self._postings(list(weights)):
-                scores[ids] += weights[word] * (K1 + 1) * counts / (counts + norm[ids])
-            scored = np.flatnonzero(scores)
-            return best(scored, scores[scored], count)
+            segments = self._segments()
+            words = [Word(weight, self._holding(word, segments)) for word, weight in weights.items()]
+            return best_by_words(words, self._norm_of_each(), count)
 
     def vectors(self, ids: Sequence[int]) -> dict[int, Vector]:
         """Give the vectors of those it holds."""
@@ -158,17 +156,12 @@ class SqliteStore:
             self._norm = np.where(present, K1 * (1 - B + B * self._lengths / mean), np.inf)
         return self._norm
 
-    def _postings(self, words: Sequence[str]) -> Iterator[tuple[str, Ints, npt.NDArray[np.float32]]]:
-        """Give, word by word, who holds it, segment by segment."""
-        segments = self._segments()
-        run = self._connection.execute
-        for word in words:
-            hashed = hash_of(word)
-            for number, bits in segments:
-                row = run("SELECT * FROM posting WHERE place = ?", (place_of(number, bits, hashed),)).fetchone()
-                pair = row and found(Block(*row), word)
-                if pair:
-                    yield word, pair[0], pair[1].astype(np.float32)
+    def _holding(self, word: str, segments: Sequence[tuple[int, int]]) -> list[tuple[Ints, npt.NDArray[np.uint16]]]:
+        """Give who holds a word, segment by segment."""
+        hashed = hash_of(word)
+        places = [(place_of(number, bits, hashed),) for number, bits in segments]
+        rows = [self._connection.execute("SELECT * FROM posting WHERE place = ?", place).fetchone() for place in places]
+        return [pair for row in rows if row and (pair := found(Block(*row), word))]
 
     def _segments(self) -> list[tuple[int, int]]:
         return self._connection.execute("SELECT number, bits FROM segment ORDER BY number").fetchall()
@@ -193,9 +186,10 @@ class SqliteStore:
         def keep(ids: Ints) -> npt.NDArray[np.bool_]:
             return is_alive[np.minimum(ids, len(is_alive) - 1)] & (ids < len(is_alive))
 
-        stretches = (join([self._read(within) for within in stretch], keep) for stretch in ranges(batches))
+        stretches = ranges(batches, len(alive))
+        joined = (join([self._read(within) for within in stretch], keep) for stretch in stretches)
         bits = max(bits for _, bits in batches) + (MORE_BITS if len(numbers) > 1 else 0)
-        target = self._write(stretches, bits, len(alive))
+        target = self._write(joined, bits, len(alive))
         for number in numbers:
             within = (number << HASH_BITS, (number + 1) << HASH_BITS)
             self._connection.execute("DELETE FROM posting WHERE place >= ? AND place < ?", within)

@@ -17,6 +17,7 @@ from luthier.retrieve.postings import (
     cut,
     hash_of,
     many_of_a_size,
+    place_in,
     place_of,
     ranges,
 )
@@ -53,10 +54,9 @@ class Tally:
             for word, hashed in hashes.items():
                 row = self._run("SELECT words, held FROM tally WHERE place = ?", (place_of(number, bits, hashed),))
                 words, held = row.fetchone() or ("", b"")
-                try:
-                    found[word] += int(np.frombuffer(held, np.int32)[words.split(" ").index(word)])
-                except ValueError:
-                    continue  # its block holds others
+                place = place_in(words, word)
+                if place >= 0:
+                    found[word] += int(np.frombuffer(held, np.int32)[place])
         return {word: chunks for word, chunks in found.items() if chunks}
 
     def all(self, kind: str) -> dict[str, int]:
@@ -83,7 +83,7 @@ class Tally:
         marks = ",".join("?" * len(numbers))
         (words,) = self._run(f"SELECT sum(words) FROM tally_batch WHERE number IN ({marks})", numbers).fetchone()
         common = min(bits for _, bits in batches)
-        self._write(kind, map(self._together, ranges(batches)), max(common, bits_for(words // 2)))
+        self._write(kind, map(self._together, ranges(batches, words)), max(common, bits_for(words // 2)))
         self._forget(numbers)
 
     def _together(self, stretch: Sequence[tuple[int, int]]) -> Postings:
