@@ -10,12 +10,17 @@ import os
 import queue
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, TextIO
 
 END = {"end": True}
+GAP_SECONDS = 0.002
+GATHER_SECONDS = 0.010
+"""An idle engine waits until no more requests have come for a gap, but no longer than this: of many that come at once
+all but the first would otherwise wait for a step that is made for the first alone."""
 FINISHES = {"STOP": "stop", "LENGTH": "length"}
 
 
@@ -70,16 +75,21 @@ def _work(
 ) -> None:
     live: dict[int, Any] = {}
     graph = cache(partial(_graph, opening))
+    gathers_until = 0.0
     while True:
-        order = _next(orders, is_idle=not live)
+        wait = None if not live else GAP_SECONDS if time.monotonic() < gathers_until else 0.0
+        order = _next(orders, wait)
         if order is END:
             return
         if order is not None and "targets" in order:
             _score(graph(), order, out)
             continue
         if order is not None:
+            if not live:
+                gathers_until = time.monotonic() + GATHER_SECONDS
             _take(pipeline, order, live, out)
             continue
+        gathers_until = 0.0
         pipeline.step()
         steps = [step for number in list(live) if (step := _heard(number, live)) is not None]
         if steps:
@@ -100,9 +110,10 @@ def _score(graph: Any, order: Mapping[str, Any], out: TextIO) -> None:
     _say(out, {"steps": [[number, [], "stop"]]})
 
 
-def _next(orders: "queue.SimpleQueue[Mapping[str, Any]]", *, is_idle: bool) -> Mapping[str, Any] | None:
+def _next(orders: "queue.SimpleQueue[Mapping[str, Any]]", seconds: float | None) -> Mapping[str, Any] | None:
+    """Give the next order, or None if none comes within so many seconds; None waits for ever."""
     try:
-        return orders.get(block=is_idle)
+        return orders.get(timeout=seconds)
     except queue.Empty:
         return None
 
