@@ -62,6 +62,16 @@ def test_an_entry_that_is_put_again_is_the_new_one_only(tmp_path: Path) -> None:
     assert store.dense(one, 5, only=[1, 77]) == [(1, -1.0)]
 
 
+def test_the_last_entries_deleted_are_passed_over_by_whoever_opens_it_then(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "s.sqlite", 0)
+    store.put([Entry(number, ("word", f"own{number}"), None) for number in (1, 2, 3)])
+    store.delete([2, 3])
+    for reader in (store, SqliteStore(tmp_path / "s.sqlite", 0)):
+        assert [number for number, _ in reader.lexical({"word": 1.0, "own3": 1.0}, 5)] == [1]
+    store.delete([1])
+    assert SqliteStore(tmp_path / "s.sqlite", 0).lexical({"word": 1.0}, 5) == []
+
+
 def test_a_vector_of_another_width_is_refused(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "s.sqlite", 4)
     with pytest.raises(DataError, match="3 numbers, the store keeps 4") as caught:

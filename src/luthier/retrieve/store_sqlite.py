@@ -157,11 +157,13 @@ class SqliteStore:
         return self._norm
 
     def _holding(self, word: str, segments: Sequence[tuple[int, int]]) -> list[tuple[Ints, npt.NDArray[np.uint16]]]:
-        """Give who holds a word, segment by segment."""
+        """Give who holds a word, segment by segment; not those deleted behind the last one that is here."""
         hashed = hash_of(word)
         places = [(place_of(number, bits, hashed),) for number, bits in segments]
         rows = [self._connection.execute("SELECT * FROM posting WHERE place = ?", place).fetchone() for place in places]
-        return [pair for row in rows if row and (pair := found(Block(*row), word))]
+        pairs = [pair for row in rows if row and (pair := found(Block(*row), word))]
+        end = len(self._lengths)
+        return [(ids[:here], counts[:here]) for ids, counts in pairs if (here := int(np.searchsorted(ids, end)))]
 
     def _segments(self) -> list[tuple[int, int]]:
         return self._connection.execute("SELECT number, bits FROM segment ORDER BY number").fetchall()
