@@ -12,6 +12,7 @@ from luthier.artifact.store import Artifact, Store
 from luthier.errors import SpecError
 from luthier.event import Said, Tell
 from luthier.model.machine import choose_device, choose_dtype
+from luthier.retrieve.state import living
 
 if TYPE_CHECKING:
     from luthier.act.loop import Leave
@@ -34,7 +35,12 @@ def act(
     Raises SpecError for tools that cannot be opened, or if there is neither a model nor an address of one.
     """
     kind: Kind = "transcript" if spec.task else "agent"
-    order = Order(kind, "act", VERSION, spec.model_dump(mode="json"), _inputs(spec, model, store), _choices(spec))
+    inputs = _inputs(spec, model, store)
+    choices = _choices(spec)
+    if spec.task:  # an agent is as good as what it knows when it is asked
+        used = [inputs[role] for role in inputs if role == "model" or role.startswith("knowledge ")]
+        choices |= living(store, [store.find(name) for name in used if (store.artifacts / name).is_dir()])
+    order = Order(kind, "act", VERSION, spec.model_dump(mode="json"), inputs, choices)
 
     def build(out: Path, work: Path) -> Mapping[str, Any]:
         from luthier.act.transcript import describe, perform
@@ -51,7 +57,7 @@ def act(
     return store.make(order, build, tell)
 
 
-def _choices(spec: ActSpec) -> Mapping[str, str]:
+def _choices(spec: ActSpec) -> dict[str, str]:
     if spec.url:
         return {}
     device = choose_device().value

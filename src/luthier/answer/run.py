@@ -12,7 +12,7 @@ from luthier.artifact.store import Artifact, Store, check_kind
 from luthier.engine.ports import ChatModel
 from luthier.errors import SpecError
 from luthier.event import Tell
-from luthier.retrieve.place import CURRENT, knowledge_folder
+from luthier.retrieve.place import CURRENT, folder_of, knowledge_folder
 
 VERSION = 1
 
@@ -62,15 +62,15 @@ def answer(
 
     exist = index.exists if index else all((folder / CURRENT).exists() for folder in folders)
     asks = exist and (spec.question or spec.replay)
-    choices = _revisions(folders) if asks else {}
+    choices = _states(folders) if asks else {}
     return store.make(Order("answer", "answer", VERSION, spec.model_dump(mode="json"), inputs, choices), build, tell)
 
 
-def _revisions(folders: Sequence[Path]) -> dict[str, str]:
+def _states(folders: Sequence[Path]) -> dict[str, str]:
     """Knowledge bases live on: answers from another state of them are other answers."""
-    from luthier.retrieve.opening import open_index
+    from luthier.retrieve.state import fingerprint
 
-    return {"revision": "+".join(str(open_index(folder).revision) for folder in folders)}
+    return {"state": "+".join(fingerprint(folder_of(folder)) for folder in folders)}
 
 
 def _traces(replay: str, store: Store) -> Path | None:

@@ -11,6 +11,7 @@ from luthier.compare.spec import CompareSpec
 from luthier.engine.ports import ChatModel
 from luthier.event import Tell
 from luthier.model.machine import choose_device, choose_dtype
+from luthier.retrieve.state import living
 
 VERSION = 3
 
@@ -51,6 +52,7 @@ def compare(
 
         return compare_candidates(spec, line_up(spec, found, store, open_model), data, out, work, tell)
 
+    choices |= living(store, list(found.values()))
     inputs = {role: artifact.id for role, artifact in found.items()} | {"data": data.id}
     order = Order("comparison", "compare", VERSION, spec.model_dump(mode="json"), inputs, choices)
     return store.make(order, build, tell)

@@ -25,6 +25,7 @@ from luthier.evaluate.trials import criteria_of, read_trials
 from luthier.event import Tell
 from luthier.measure.metrics import CRITERIA, metrics
 from luthier.measure.task import TaskSpec
+from luthier.retrieve.state import KNOWLEDGE, living
 
 
 def build_scores(
@@ -47,7 +48,7 @@ def build_scores(
         return measure_lm_eval(spec, task, given, names, store, out, work, tell)
     path = spec.rows_path()
     rows = read_own(task, path) if path is not None else read_prepared(given["data"].folder, spec.split)
-    kept = f"{key_of([how(task, spec.seed), dict(choices)])}.jsonl"
+    machine = {name: value for name, value in choices.items() if not name.startswith(KNOWLEDGE)}
     bench = _bench(spec, store, work, open_model, tell)
 
     def side(name: str, role: str, answers: Kept, opener: Callable[[], ChatModel]) -> Side:
@@ -60,7 +61,8 @@ def build_scores(
             store.verify(artifact)  # else answers of what was altered would be kept as this model's
             return open_model(artifact)
 
-        return side(name, role, Kept(store.root / "answers" / artifact.id / kept), opener)
+        asked_how = [how(task, spec.seed), machine | living(store, [artifact])]
+        return side(name, role, Kept(store.root / "answers" / artifact.id / f"{key_of(asked_how)}.jsonl"), opener)
 
     if task.kind == "judge":
         sides = [Side(ALONE, lambda asked: calibrate(task, asked, bench))]

@@ -14,6 +14,7 @@ from luthier.evaluate.spec import TOOL, EvaluateSpec
 from luthier.evaluate.trials import criteria_of, find_trials
 from luthier.event import Tell, Warned
 from luthier.model.machine import choose_device, choose_dtype
+from luthier.retrieve.state import living
 from luthier.sidecar import check_ready, row
 
 VERSION = 4
@@ -66,6 +67,7 @@ def evaluate(
     device = choose_device().value  # as `open_model` chooses: answers in bfloat16 are not those in float32
     choices = {"device": device, "dtype": choose_dtype(device).value}
     choices |= {TOOL: " ".join(row(TOOL).pins)} if spec.peer else {}
+    choices |= living(store, list(given.values()))
     return store.make(Order("scores", "evaluate", VERSION, spec.model_dump(mode="json"), inputs, choices), build, tell)
 
 
