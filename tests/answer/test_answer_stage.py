@@ -256,6 +256,22 @@ def test_bases_and_an_index_exclude_each_other_and_one_must_be_given(store: Stor
             answer(AnswerSpec(question="When?", bases=bases), base, None, store, hush, no_model)
         assert caught.value.where == "key bases"
         assert "--index" in caught.value.mend
-    with pytest.raises(StoreError, match="no knowledge base") as lost:
-        answer(AnswerSpec(question="When?", bases=("nowhere", "facts")), None, None, store, hush, no_model)
-    assert lost.value.where.endswith("knowledge/nowhere")
+
+
+@pytest.mark.parametrize(
+    ("name", "what", "mend"),
+    [
+        ("nowhere", "'nowhere' is no knowledge base", "there are: facts"),
+        ("kb:facts", "'kb:facts' is no knowledge base", "bases=facts"),
+        ("fact", "'fact' is no knowledge base", "bases=facts"),
+        ("index-", "tells of the knowledge base 'facts'", "bases=facts, or --index index-"),
+    ],
+)
+def test_a_base_that_is_none_is_named_with_what_was_meant(
+    store: Store, facts: Artifact, name: str, what: str, mend: str
+) -> None:
+    given = facts.id if name == "index-" else name
+    with pytest.raises(SpecError, match=what) as caught:
+        answer(AnswerSpec(question="When?", bases=(given, "facts")), None, None, store, hush, no_model)
+    assert caught.value.where == "key bases"
+    assert caught.value.mend.startswith(mend)

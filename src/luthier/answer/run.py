@@ -1,11 +1,13 @@
 """Answer: questions get answers from a knowledge base, each sentence with its checked source; or settings are kept."""
 
+import difflib
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from luthier.answer.spec import AnswerSpec
+from luthier.artifact.card import Card
 from luthier.artifact.order import Order
 from luthier.artifact.questions import is_file
 from luthier.artifact.store import Artifact, Store, check_kind
@@ -39,6 +41,8 @@ def answer(
             mend="give --index ID, or bases=[NAME, NAME]",
         )
     folders = [index.folder] if index else [knowledge_folder(store.root, name) for name in spec.bases]
+    if not store.dry:  # in a plan they may be still to be made
+        _check_bases(spec.bases, store)
     if generator is not None and spec.generator not in ("auto", "local"):
         raise SpecError(
             f"generator is {spec.generator!r}, and {generator.id} is given too",
@@ -64,6 +68,28 @@ def answer(
     asks = exist and (spec.question or spec.replay)
     choices = _states(folders) if asks else {}
     return store.make(Order("answer", "answer", VERSION, spec.model_dump(mode="json"), inputs, choices), build, tell)
+
+
+def _check_bases(bases: Sequence[str], store: Store) -> None:
+    """Raise SpecError for what is not the name of a knowledge base."""
+    names = sorted(path.parent.name for path in (store.root / "knowledge").glob(f"*/{CURRENT}"))
+    for name in bases:
+        if name in names:
+            continue
+        meant = str(card.spec["name"]) if (card := _card(name, store)) else name.removeprefix("kb:")
+        near = difflib.get_close_matches(meant, names, n=1)
+        if card and near:
+            mend = f"bases={meant}, or --index {name}"
+        elif near:
+            mend = f"bases={near[0]}"
+        else:
+            mend = f"there are: {', '.join(names)}" if names else "make one: luthier index FILES... name=NAME"
+        what = f"is an artifact that tells of the knowledge base {meant!r}" if card else "is no knowledge base"
+        raise SpecError(f"{name!r} {what}", where="key bases", mend=mend)
+
+
+def _card(name: str, store: Store) -> Card | None:
+    return next((card for card in store.cards() if card.id == name and card.kind == "index"), None)
 
 
 def _states(folders: Sequence[Path]) -> dict[str, str]:
