@@ -5,19 +5,21 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from luthier.artifact.store import Store
-from luthier.errors import DataError
-from luthier.event import hush
+from luthier.errors import DataError, StoreError
+from luthier.event import Event, Said, hush
 from luthier.index.care import check, delete_documents, list_documents
 from luthier.index.run import index
 from luthier.index.spec import IndexSpec
 from luthier.retrieve.how import SearchSpec
 from luthier.retrieve.opening import open_index
+from luthier.retrieve.place import writer_lock
 
 WORKER = """
 import sys
@@ -33,6 +35,7 @@ build.CHUNKS_AT_ONCE = 8
 ready.BYTES_AT_ONCE = 400
 processes = int(sys.argv[3])
 spec = IndexSpec(source=sys.argv[1], embedder="none" if processes else "words")
+print("begins", flush=True)
 index(spec, None, Store(sys.argv[2]), hush, processes=processes or None)
 """
 
@@ -76,6 +79,35 @@ def test_what_was_damaged_is_found_and_mended(store: Store, base: Path) -> None:
     assert [hit.chunk.document[-8:] for hit in open_index(base).search("number0").hits] == ["d000.txt"]
 
 
+def test_a_writer_at_work_is_waited_for_and_not_taken_for_a_killed_one(store: Store, base: Path) -> None:
+    told: list[Event] = []
+    found = []
+    asking = threading.Thread(target=lambda: found.append(check(store.root, "knowledge", told.append, mend=True)))
+    with writer_lock(base, hush), sqlite3.connect(generation(base) / "catalogue.sqlite") as busy:
+        busy.execute("UPDATE document SET state = 'coming' WHERE id = 2")
+        busy.commit()
+        asking.start()
+        while not told and asking.is_alive():
+            time.sleep(0.01)
+        assert asking.is_alive()
+        busy.execute("UPDATE document SET state = 'here' WHERE id = 2")
+    asking.join(timeout=20)
+    assert [event.text for event in told if isinstance(event, Said)] == [
+        "another process is changing the knowledge base knowledge: waiting for it"
+    ]
+    assert found[0].lines() == ["12 documents, 12 chunks", "whole"]
+
+
+def test_what_is_no_knowledge_base_is_not_made_one_by_looking(store: Store) -> None:
+    for look in (
+        lambda: check(store.root, "no", hush, mend=True),
+        lambda: delete_documents(store.root, "no", [], hush),
+    ):
+        with pytest.raises(StoreError, match="no knowledge base"):
+            look()
+    assert not (store.root / "knowledge").exists()
+
+
 def test_a_deleted_document_is_gone_from_every_path(store: Store, base: Path, tmp_path: Path) -> None:
     reader = open_index(base)
     label = str(tmp_path / "docs" / "d003.txt")
@@ -97,21 +129,32 @@ def kills(store: Store, folder: Path, count: int, processes: int = 0) -> int:
 
     They embed here, or without an embedder are made ready in so many processes.
     """
-    killed = 0
-    command = [sys.executable, "-c", WORKER, str(folder), str(store.root), str(processes)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+
+    def begin(root: Path) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-c", WORKER, str(folder), str(root), str(processes)]
+        worker = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == b"begins\n"
+        return worker
+
+    with begin(store.root.with_name("whole")) as worker:
+        began = time.monotonic()
+        assert worker.wait() == 0
+    whole = time.monotonic() - began
+    killed = 0
     for n in range(count):
-        worker = subprocess.Popen(command, env=environment)
-        try:
-            worker.wait(timeout=0.4 + 0.9 * (n % 10) / 10)
-        except subprocess.TimeoutExpired:
-            worker.send_signal(signal.SIGKILL)
-            worker.wait()
-            killed += 1
-        if n % 10 == 9:  # begin anew, so that every stretch of an ingestion is met
+        with begin(store.root) as worker:
+            try:
+                assert worker.wait(timeout=whole * (n % 10 + 0.5) / 10) == 0
+            except subprocess.TimeoutExpired:
+                worker.send_signal(signal.SIGKILL)
+                killed += 1
+        if worker.returncode == 0 or n % 10 == 9:  # begin anew, so that every stretch of an ingestion is met
             for path in folder.iterdir():
                 path.write_text(path.read_text() + f"\nRound{n}.\n")
-    subprocess.run(command, env=environment, check=True)
+    with begin(store.root) as worker:
+        assert worker.wait() == 0
     return killed
 
 
@@ -137,12 +180,12 @@ def test_a_hundred_kills_lose_and_double_nothing(store: Store, tmp_path: Path) -
 @pytest.mark.slow
 def test_an_ingestion_that_was_killed_goes_on(store: Store, tmp_path: Path) -> None:
     folder = documents(tmp_path / "docs", 60)
-    kills(store, folder, 2)
+    assert kills(store, folder, 2) > 0
     held_once(store, folder)
 
 
 @pytest.mark.slow
 def test_an_ingestion_by_workers_that_was_killed_goes_on(store: Store, tmp_path: Path) -> None:
     folder = documents(tmp_path / "docs", 60)
-    kills(store, folder, 3, processes=2)
+    assert kills(store, folder, 3, processes=2) > 0
     held_once(store, folder)

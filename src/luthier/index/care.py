@@ -23,7 +23,7 @@ def list_documents(project: Path, name: str) -> list[str]:
 
 def delete_documents(project: Path, name: str, labels: Sequence[str], tell: Tell) -> int:
     """Take documents out, by label or by the folder they lie in. Raises DataError where none is meant."""
-    with writer_lock(knowledge_folder(project, name), tell), _opened(project, name) as (_, catalogue, stores):
+    with _held(project, name, tell) as (_, catalogue, stores):
         held = catalogue.documents()
         meant = [label for label in held if any(_is_in(label, wanted) for wanted in labels)]
         unknown = [wanted for wanted in labels if not any(_is_in(label, wanted) for label in held)]
@@ -40,8 +40,8 @@ def delete_documents(project: Path, name: str, labels: Sequence[str], tell: Tell
 
 def check(project: Path, name: str, tell: Tell, *, mend: bool) -> Health:
     """Verify a knowledge base; with `mend` repair it first where that is needed."""
-    folder = knowledge_folder(project, name)
-    with _opened(project, name) as (current, catalogue, stores):
+    # a writer at work would be taken for one that was killed
+    with _held(project, name, tell) as (current, catalogue, stores):
         health = verify(catalogue, stores, bool(current.embedder))
         if not mend or health.is_whole:
             return health
@@ -49,9 +49,17 @@ def check(project: Path, name: str, tell: Tell, *, mend: bool) -> Health:
         def embed(texts: Sequence[str]) -> Sequence[Vector]:
             return list(open_embedder(current.embedder, tell).embed(texts, "passage", tell))
 
-        with writer_lock(folder, tell):
-            repair(catalogue, stores, health, embed if current.embedder else None)
+        repair(catalogue, stores, health, embed if current.embedder else None)
         return verify(catalogue, stores, bool(current.embedder))
+
+
+@contextmanager
+def _held(project: Path, name: str, tell: Tell) -> Iterator[tuple[Current, Catalogue, dict[str, Store]]]:
+    """Open a knowledge base while no other process changes it."""
+    folder = knowledge_folder(project, name)
+    read_current(folder)  # else a lock would be left where there is none
+    with writer_lock(folder, tell), _opened(project, name) as found:
+        yield found
 
 
 @contextmanager
