@@ -116,6 +116,18 @@ def test_other_settings_make_a_new_generation_and_readers_follow(
     assert "luthier index embedder=" in caught.value.mend
 
 
+def test_a_new_generation_goes_on_counting_revisions(
+    store: Store, folder: Path, embedder: WordEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for text in ("Cats sleep.", "Cats hunt.", "Cats climb."):
+        (folder / "cats.md").write_text(text)
+        index(spec_of(folder), None, store, hush)
+    before = opened(store, embedder).revision
+    monkeypatch.setattr(build, "open_embedder", lambda name, tell: WordEmbedder(name="other"))
+    index(spec_of(folder).model_copy(update={"embedder": "other"}), None, store, hush)
+    assert opened(store, embedder).revision > before
+
+
 def test_filters_keep_what_they_say(store: Store, folder: Path, embedder: WordEmbedder) -> None:
     index(spec_of(folder, metadata={"year": 2024}), None, store, hush)
     base = opened(store, embedder)

@@ -159,6 +159,7 @@ class _Job:
     def carry_over(self, path: Path, without: set[str]) -> None:
         """Cut and embed anew what another generation holds, from what it keeps of each document."""
         old = Catalogue(path)
+        self.writer.rise_above(old.revision)
         rows = old.connection.execute(
             "SELECT label, source, sha256, metadata, text, parsed FROM document WHERE state = 'here' ORDER BY id"
         ).fetchall()

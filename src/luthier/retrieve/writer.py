@@ -71,6 +71,13 @@ class Writer:
         self._erase(old)
         return len(old)
 
+    def rise_above(self, revision: int) -> None:
+        """Let the revision be above that of the generation before: who remembers something by it begins anew."""
+        self._run(
+            "INSERT INTO fact VALUES ('revision', ?) ON CONFLICT DO UPDATE SET value = max(value, excluded.value)",
+            (revision + 1,),
+        )
+
     def _insert(self, batch: Batch) -> tuple[list[int], dict[str, list[int]]]:
         """Write documents that are coming; gives their ids, and those of their searched pieces by kind."""
         last = dict(self._run("SELECT name, seq FROM sqlite_sequence").fetchall())
