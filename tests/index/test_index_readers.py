@@ -65,6 +65,23 @@ def test_a_page_gives_what_a_reader_sees(data_folder: DataFolder, tmp_path: Path
     ]
 
 
+def test_a_page_keeps_where_its_links_stand_and_what_links_to_it(tmp_path: Path) -> None:
+    path = tmp_path / "essay.html"
+    path.write_text(
+        'First [<a href="#n1">1</a>] and <a href="b.html">the other one</a>.<br><br><section id="notes"></section>'
+        '[<a name="n1">1</a>] A note.<br><br>[<a id="n2">2</a>] Another.',
+        encoding="utf-8",
+    )
+    first, note, another = read_document(path).blocks
+    assert first.text == "First [1] and the other one."
+    assert [(first.text[place:][:3], target) for place, target in first.metadata["links"]] == [
+        ("1] ", "#n1"),
+        ("the", "b.html"),
+    ]
+    assert note.metadata == {"anchors": [(0, "notes"), (1, "n1")]}
+    assert another.metadata == {"anchors": [(1, "n2")]}
+
+
 def test_rows_are_pieces_of_knowledge_with_their_columns(tmp_path: Path) -> None:
     table = tmp_path / "faq.csv"
     table.write_bytes('问题;答案\n保修多久？;两年\n"电池; 保修?";不保修\n'.encode("gb18030"))

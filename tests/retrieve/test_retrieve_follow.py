@@ -76,6 +76,36 @@ def test_numbers_and_links_into_other_documents_are_followed(base: KnowledgeBase
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
 
 
+PAGE = """<html><body><h1>Help</h1><h2>Returns</h2><p>Goods may be sent back within a month; for the money
+<a href="pay%20ment.html?from=help#m4">look there</a> or at <a href="#ship"> the other page</a>, not
+<a href="https://shop.example/refunds.html">outside</a>.</p><h2><a name="ship">Shipping</a></h2>
+<ul><li>It is free.</li><li>It takes as long as <a href="pay ment.html">the bank</a> says.</li></ul></body></html>"""
+PAYMENT = """<html><body><!-- no text --><div id="top"><h1>Payment</h1><p>Cards are taken.</p></div>
+<section id="m4"><h2>Money back</h2><p>It is paid to the card it came from.</p></section></body></html>"""
+
+
+def test_links_of_web_pages_are_followed_to_where_they_point(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("site").mkdir()
+    Path("site/help.html").write_text(PAGE, encoding="utf-8")
+    Path("site/pay ment.html").write_text(PAYMENT, encoding="utf-8")
+    cut = CutSpec(tokens=40, overlap=0, parent_tokens=0)
+    index(IndexSpec(source="site", embedder="none", cut=cut), None, store, hush)
+    base = open_index(store.root / "knowledge" / "knowledge")
+    assert found(base, "goods sent month", "plain") == ["Returns"]
+    assert found(base, "goods sent month", "recursive", 9)[:3] == ["Returns", "Money back", "Shipping"]
+    assert found(base, "takes long", "recursive", 9)[:2] == ["Shipping", "Payment"]
+    Path("rows.csv").write_text("name,anchors,links\nship,[ship],#ship\n", encoding="utf-8")
+    index(IndexSpec(source="rows.csv", embedder="none", cut=cut), None, store, hush)
+    assert base.search("name ship anchors", SearchSpec(way="bm25", path="recursive")).hits
+    [hit] = base.search("goods sent month", SearchSpec(way="bm25", top=1)).hits
+    assert "look there or at the other page, not outside." in " ".join(hit.chunk.text.split())
+    delete_documents(store.root, "knowledge", ["site/pay ment.html"], hush)
+    assert found(base, "goods sent month", "recursive", 9) == ["Returns", "Shipping"]
+
+
 def test_articles_of_a_law_are_followed_by_their_numbers(base: KnowledgeBase) -> None:
     hits = base.search("违反规定的赔偿", SearchSpec(way="bm25", path="recursive", top=2)).hits
     assert [hit.chunk.text[:3] for hit in hits] == ["第二条", "第三条"]

@@ -13,6 +13,7 @@ from typing import Any
 from luthier.index.parsed import BETWEEN, Block, Parsed
 from luthier.measure.sentences import Span
 from luthier.retrieve.batch import Draft
+from luthier.retrieve.follow import ANCHORS, LINKS
 
 CountTokens = Callable[[Sequence[str]], list[int]]
 
@@ -76,6 +77,19 @@ class Section:
     heading: tuple[str, ...]
     blocks: list[tuple[Block, int]] = field(default_factory=list)
     """With where each begins in the document's text."""
+    anchors: list[str] = field(default_factory=list)
+    """Names by which its heading can be linked to."""
+
+    def pointing(self, begin: int, end: int) -> dict[str, list[str]]:
+        """Give what a stretch of it links to, and the names by which it can be linked to."""
+        found: dict[str, list[str]] = {LINKS: [], ANCHORS: []}
+        if self.blocks and begin <= self.blocks[0][1]:
+            found[ANCHORS] += self.anchors
+        for block, start in self.blocks:
+            for name in found if block.kind != "row" and block.metadata else ():
+                places = block.metadata.get(name, ())
+                found[name] += [value for place, value in places if begin <= start + place < end]
+        return {name: values for name, values in found.items() if values}
 
 
 def cut(parsed: Parsed, sizes: Sizes, count_tokens: CountTokens) -> list[Draft]:
@@ -110,7 +124,9 @@ def _sections(parsed: Parsed) -> Iterator[Section]:
                 only_headings = []
             path = [(level, text) for level, text in path if level < block.level]
             path.append((block.level, block.text))
-            section = Section(tuple(text for _, text in path))
+            above = [] if section.blocks else section.anchors  # of a heading with nothing of its own
+            own = [name for _, name in block.metadata.get(ANCHORS, ())]
+            section = Section(tuple(text for _, text in path), anchors=[*above, *own])
             only_headings.append((block, begin))
         elif block.text.strip():
             section.blocks.append((block, begin))
@@ -120,7 +136,7 @@ def _sections(parsed: Parsed) -> Iterator[Section]:
         yield section
     elif only_headings:  # headings at the end with nothing below them: their words must be found too
         last = [(Block("text", block.text, 0, block.page), place) for block, place in only_headings]
-        yield Section(section.heading[:-1], last)
+        yield Section(section.heading[:-1], last, section.anchors)
 
 
 def _groups(sections: Iterator[Section], text: str, sizes: Sizes, count: CountTokens) -> Iterator[list[Draft]]:
@@ -152,7 +168,7 @@ def _chunks(section: Section, text: str, sizes: Sizes, count: CountTokens) -> It
     rows = [(block, begin) for block, begin in section.blocks if block.kind == "row"]
     others = [(block, begin) for block, begin in section.blocks if block.kind != "row"]
     for units in _pack(_units(others, sizes, count), sizes):
-        yield _draft(units, text, section.heading, {})
+        yield _draft(units, text, section.heading, section.pointing(units[0].span[0], units[-1].span[1]))
     for block, begin in rows:
         for units in _pack(_units([(block, begin)], sizes, count), Sizes(sizes.tokens, 0, 0)):
             yield _draft(units, text, section.heading, block.metadata)

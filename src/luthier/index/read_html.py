@@ -8,6 +8,7 @@ from selectolax.lexbor import LexborHTMLParser
 
 from luthier.index.parsed import Block, Parsed
 from luthier.index.read_text import decode
+from luthier.retrieve.follow import ANCHORS, LINKS
 
 LEFT_OUT = [
     "script",
@@ -57,8 +58,12 @@ BLOCKS = frozenset(
         "tr",
     ]
 )
+WHOLE = ("ul", "ol", "pre", "table")
 HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _CHARSET = re.compile(rb"<meta[^>]+charset\s*=\s*[\"']?\s*([\w-]+)", re.IGNORECASE)
+_MARK = re.compile(r"\x00(\d+)\x00")
+"""Where a link begins, in text that is not gathered yet: the parser leaves no such character in it."""
+_MARKS_FIRST = re.compile(r"\A((?:\x00\d+\x00)+)(\s+)")
 _SPACE = re.compile(r"[ \t\r\n\f\u00a0]+")
 _LONGEST_CELL = 300
 DEEPEST = 200
@@ -99,6 +104,10 @@ class _Walk:
     def __init__(self) -> None:
         self.blocks: list[Block] = []
         self._parts: list[str] = []
+        self._noted: list[tuple[str, str]] = []
+        """What the marks in gathered text mean: a link and where to, or a name that can be linked to."""
+        self._waiting: list[str] = []
+        """Names of elements of which nothing was gathered yet."""
 
     def inside(self, parent: Any, depth: int) -> None:
         for node in parent.iter(include_text=True):
@@ -113,24 +122,26 @@ class _Walk:
             self._parts.append(node.text(deep=False))
         elif tag == "br":
             self._parts.append("\n")
-        elif tag in HEADINGS:
+        elif tag in HEADINGS or tag in WHOLE or tag in BLOCKS:
             self.end()
-            self._add("heading", _SPACE.sub(" ", node.text(deep=True)), HEADINGS[tag])
-        elif tag in ("ul", "ol"):
+            self._block(node, tag, depth)
             self.end()
-            items = [_SPACE.sub(" ", item.text(deep=True)).strip() for item in node.iter() if item.tag == "li"]
-            self._add("list", "\n".join(f"- {item}" for item in items if item))
-        elif tag == "pre":
-            self.end()
-            self._add("code", node.text(deep=True).strip("\n"))
-        elif tag == "table" and _is_data(node):
-            self.end()
-            self._add("table", _table(node))
-        elif tag in BLOCKS or tag == "table":
-            self.end()
+        elif not tag.startswith(("-", "_")):  # comments and the like
+            self._parts.append(self._marks(node))
             self.inside(node, depth + 1)
-            self.end()
-        elif not tag.startswith("-") and not tag.startswith("_"):  # comments and the like
+
+    def _block(self, node: Any, tag: str, depth: int) -> None:
+        if tag in HEADINGS:
+            self._add("heading", self._said(node), HEADINGS[tag])
+        elif tag in ("ul", "ol"):
+            items = [self._said(item).strip() for item in node.iter() if item.tag == "li"]
+            self._add("list", self._marks(node) + "\n".join(f"- {item}" for item in items if item))
+        elif tag == "pre":
+            self._add("code", self._marks(node) + node.text(deep=True).strip("\n"))
+        elif tag == "table" and _is_data(node):
+            self._add("table", self._marks(node) + self._table(node))
+        else:
+            self._parts.append(self._marks(node))
             self.inside(node, depth + 1)
 
     def end(self) -> None:
@@ -140,9 +151,40 @@ class _Walk:
         for part in re.split(r"\n[ \n]*\n", text):
             self._add("text", _SPACE.sub(" ", part))
 
-    def _add(self, kind: Any, text: str, level: int = 0) -> None:
-        if text.strip():
-            self.blocks.append(Block(kind, text.strip(), level))
+    def _marks(self, node: Any) -> str:
+        """Give the marks of what an element links to, and of the names by which it is linked to."""
+        given = node.attributes if node.tag == "a" else {"id": node.id}
+        found = [(kind, given.get(name)) for name, kind in (("id", ANCHORS), ("name", ANCHORS), ("href", LINKS))]
+        noted = [(kind, value) for kind, value in found if value]
+        first = len(self._noted)
+        self._noted += noted
+        return "".join(f"\x00{first + place}\x00" for place in range(len(noted)))
+
+    def _said(self, parent: Any) -> str:
+        """Give the text inside an element, with marks."""
+        inside = parent.traverse(include_text=True)
+        parts = [node.text(deep=False) if node.tag == "-text" else self._marks(node) for node in inside]
+        return _SPACE.sub(" ", "".join(parts))
+
+    def _table(self, table: Any) -> str:
+        rows = [[self._said(cell).strip() for cell in row.css("td, th")] for row in table.css("tr")]
+        return "\n".join(f"| {' | '.join(row)} |" for row in rows if any(_MARK.sub("", cell) for cell in row))
+
+    def _add(self, kind: Any, marked: str, level: int = 0) -> None:
+        """Keep a block, with where its marks stood; names of one without a text are the next one's."""
+        marked = _MARKS_FIRST.sub(r"\2\1", marked).strip()
+        text = _MARK.sub("", marked).strip()
+        found: dict[str, list[tuple[int, str]]] = {LINKS: [], ANCHORS: [(0, name) for name in self._waiting]}
+        gone = 0
+        for mark in _MARK.finditer(marked):
+            sort, value = self._noted[int(mark[1])]
+            found[sort].append((min(mark.start() - gone, max(0, len(text) - 1)), value))
+            gone += len(mark[0])
+        if not text:
+            self._waiting = [name for _, name in found[ANCHORS]]
+            return
+        self._waiting = []
+        self.blocks.append(Block(kind, text, level, metadata={name: rows for name, rows in found.items() if rows}))
 
 
 def _is_data(table: Any) -> bool:
@@ -153,11 +195,6 @@ def _is_data(table: Any) -> bool:
     if len(rows) < 2 or len(cells) < 2 * len(rows) or holds_more:
         return False
     return max(len(cell.text(deep=True)) for cell in cells) <= _LONGEST_CELL
-
-
-def _table(table: Any) -> str:
-    rows = [[_SPACE.sub(" ", cell.text(deep=True)).strip() for cell in row.css("td, th")] for row in table.css("tr")]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows if any(row))
 
 
 def _text(path: Path) -> str:

@@ -57,6 +57,8 @@ class Section:
     """The innermost; '' where there is none."""
     begins: str
     """The first characters of the chunk."""
+    anchors: tuple[str, ...] = ()
+    """Names by which links point to it."""
 
 
 class Catalogue:
@@ -152,12 +154,17 @@ class Catalogue:
     def sections(self, label: str) -> list[Section]:
         """Give the searched chunks of a document in their order, with their headings and how they begin."""
         rows = self.connection.execute(
-            "SELECT chunk.id, heading, substr(chunk.text, 1, ?) FROM chunk "
+            "SELECT chunk.id, heading, substr(chunk.text, 1, ?), "
+            "CASE json_type(chunk.metadata, '$.anchors') WHEN 'array' THEN json_extract(chunk.metadata, '$.anchors') "
+            "ELSE '[]' END FROM chunk "
             "JOIN document ON document.id = chunk.document "
             "WHERE label = ? AND state = 'here' AND kind = 'chunk' ORDER BY place",
             (BEGINS, label),
         )
-        return [Section(number, (json.loads(heading) or [""])[-1], begins) for number, heading, begins in rows]
+        return [
+            Section(number, (json.loads(heading) or [""])[-1], begins, tuple(json.loads(anchors)))
+            for number, heading, begins, anchors in rows
+        ]
 
     def children(self, parents: Sequence[int]) -> dict[int, int]:
         """Give how many chunks each of these parents has."""

@@ -1,14 +1,15 @@
 """From what was found on: to the sections that a chunk points to, and up to a parent most of whose chunks were found.
 
-A chunk points by a Markdown link, by a number ("section 4.2", "Article 12", "第三十条") or by a heading's name ("see
-Refunds", "参见“退货”"). Where it points to is looked up in the catalogue as it is now, so what was deleted is never
-followed. Going up is what LlamaIndex calls auto-merging.
+A chunk points by a link (of Markdown or a web page), by a number ("section 4.2", "Article 12", "第三十条") or by a
+heading's name ("see Refunds", "参见“退货”"). Where it points to is looked up in the catalogue as it is now, so what was
+deleted is never followed. Going up is what LlamaIndex calls auto-merging.
 """
 
 import posixpath
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from luthier.retrieve.catalogue import Catalogue, Section
 from luthier.retrieve.fusion import Ranking
@@ -26,6 +27,8 @@ LEAST_HEADING = 4
 MERGED_SHARE = 0.5
 """Of a parent's chunks: where so many are found, at least two, it is given in place of them."""
 
+LINKS, ANCHORS = "links", "anchors"
+"""In a chunk's metadata: what it links to, and the names by which links point to it."""
 _LINK = re.compile(r"\]\(\s*<?([^)\s>]*)>?[^)]*\)")
 _NUMBERED = re.compile(
     r"\b(?:sections?|chapters?|articles?|appendix|clauses?|§)\s*([0-9]+(?:\.[0-9]+)*|[A-Z])\b|§\s*([0-9]+(?:\.[0-9]+)*)",
@@ -114,8 +117,11 @@ def _sections(catalogue: Catalogue, label: str, known: dict[str, Sequence[Sectio
 def pointers(chunk: Chunk, headings: Sequence[str]) -> list[Pointer]:
     """Give the places that a chunk points to; `headings` are those of its document."""
     text, found = chunk.text, list[Pointer]()
-    for match in _LINK.finditer(text):
-        path, _, anchor = match.group(1).partition("#")
+    kept = chunk.metadata.get(LINKS)
+    targets = [match.group(1) for match in _LINK.finditer(text)] + (kept if isinstance(kept, list) else [])
+    for target in targets:
+        path, _, anchor = map(unquote, target.partition("#"))
+        path = path.partition("?")[0]
         if "://" not in path and (path or anchor):
             label = posixpath.normpath(posixpath.join(posixpath.dirname(chunk.document), path)) if path else ""
             found.append(Pointer(label, anchor, True))
@@ -131,7 +137,8 @@ def pointers(chunk: Chunk, headings: Sequence[str]) -> list[Pointer]:
 
 def _is_meant(pointer: Pointer, section: Section) -> bool:
     if pointer.is_anchor:
-        return not pointer.name or _slug(section.heading) == pointer.name.casefold()
+        name = pointer.name
+        return not name or name in section.anchors or _slug(section.heading) == name.casefold()
     name = re.escape(pointer.name)
     begins = re.compile(rf"(?:section|chapter|article|appendix|clause|§)?\s*{name}(?![\w.]?\d|[0-9A-Za-z])", re.I)
     if begins.match(section.heading):
