@@ -34,6 +34,23 @@ def test_there_are_five_ways() -> None:
     assert set(SYNTHESES) == {"extract", "stuff", "refine", "tree", "combine"}
 
 
+def test_sentences_that_are_taken_stay_apart_and_each_has_its_source() -> None:
+    page = "- 7.1 显存优化\n    - [PagedAttention](https://x.org/p)\n    - 它有以下特点:1. 显存优化占用大;2. 动态变化。"
+    answer, _ = ask("显存优化有什么特点？", {"a.md": page}, threshold=0.1)
+    assert len(answer.details["sentences"]) == 2
+    assert [each["carried"] for each in answer.details["sentences"]] == [True, True]
+    assert answer.text.splitlines()[0] == "- 7.1 显存优化[1]"
+    assert "显存优化占用大;2. 动态变化。" in answer.text.splitlines()[1]
+
+
+@pytest.mark.parametrize("has_embedder", [False, True])
+def test_a_picture_is_no_sentence_whatever_its_file_is_called(has_embedder: bool) -> None:
+    page = "- The bridge has 12 arches.\n- ![red bridge](./known-red-bridge-1.jpg)\n- ![](red-bridge-2.png) It is old."
+    answer, _ = ask("What is known of the red bridge?", MadeIndex({"a.md": page}, has_embedder))
+    assert "12 arches" in answer.text
+    assert "known-red" not in answer.text
+
+
 def test_stuff_asks_once_with_all_passages() -> None:
     writer = Scripted(echo)
     answer, steps = ask(QUESTION, FACTS, writer)

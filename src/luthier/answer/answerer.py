@@ -16,7 +16,7 @@ from luthier.answer.relevance import Meaning, Relevance
 from luthier.answer.rerank import Bench, rerank
 from luthier.answer.sift import fit, leave_out_near_duplicates, surround, to_edges
 from luthier.answer.spec import AnswerSpec
-from luthier.answer.synthesis import SYNTHESES, Task, extract, stuff
+from luthier.answer.synthesis import SYNTHESES, Task
 from luthier.answer.trace import Trace
 from luthier.answer.writer import Writer
 from luthier.artifact.example import Message
@@ -172,12 +172,11 @@ class Answerer:
         if self.writer is not None:
             best = [passage for passage, _ in fit(best, self.most_tokens, self.writer.count, trace)]
         task = self._task(question, best, trace)
-        said = "".join((stuff if self.writer else extract)(task))
+        raw = list(_raw_sentences("stuff" if self.writer else "extract", task))
         checker = Checker(best, self.spec.carried)
-        hearer = Hearer()
-        checked = [checker.check(raw) for raw in [*hearer.hear(said), *hearer.finish()]]
+        checked = [checker.check(each) for each in raw]
         text = " ".join(sentence.text for sentence in checked if sentence.is_carried)
-        carried = bool(checked) and all(sentence.is_carried for sentence in checked) and not is_not_found(said)
+        carried = bool(checked) and all(sentence.is_carried for sentence in checked) and not is_not_found("".join(raw))
         return text, carried
 
     def _task(
@@ -225,7 +224,7 @@ class Answerer:
     def _checked(self, task: Task, checker: Checker, told: Told, foreword: str) -> Iterator[str]:
         said = phrases_for(task.question)
         is_first = True
-        for raw in _raw_sentences(SYNTHESES[self.synthesis].say(task)):
+        for raw in _raw_sentences(self.synthesis, task):
             if not checker.sentences and is_not_found(raw):
                 told.abstained = True
                 break
@@ -262,9 +261,14 @@ def _differs(question: str, texts: Sequence[str]) -> bool:
     return bool(texts) and script_of([question])[0] != script_of(texts)[0]
 
 
-def _raw_sentences(pieces: Iterator[str]) -> Iterator[str]:
+def _raw_sentences(name: str, task: Task) -> Iterator[str]:
+    """Give the sentences of an answer as they are said, not yet checked."""
+    way = SYNTHESES[name]
+    if way.gives_sentences:
+        yield from way.say(task)
+        return
     hearer = Hearer()
-    for piece in pieces:
+    for piece in way.say(task):
         yield from hearer.hear(piece)
     yield from hearer.finish()
 

@@ -1,5 +1,6 @@
 """How near each sentence of the passages is to a question: by words, and by meaning where the base has an embedder."""
 
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -18,6 +19,10 @@ MOST_SENTENCES = 40
 MEANT = 12
 """So many sentences, those nearest by words, are looked at by meaning: each costs an embedder 5 to 100 ms on a CPU."""
 KEPT_VECTORS = 4_000
+PICTURE = re.compile(r"!\[[^\]\n]*\]\([^)\n]*\)")
+"""In Markdown. What a picture's file is called says nothing to a reader."""
+MARKERS = "-*+> \t\n"
+"""What stands before an item of a list, and around it."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +83,8 @@ class Relevance:
 def by_words(question: str, passage: Passage) -> list[Rated]:
     """Rate the sentences of a passage by the words they share with a question."""
     wanted, text = content(question), passage.chunk.text
-    spans = sentences(text)[:MOST_SENTENCES]
-    return [Rated((begin, end), _overlap(wanted, content(text[begin:end]))) for begin, end in spans]
+    said = [((begin, end), PICTURE.sub("", text[begin:end])) for begin, end in sentences(text)[:MOST_SENTENCES]]
+    return [Rated(span, _overlap(wanted, content(words))) for span, words in said if words.strip(MARKERS)]
 
 
 def _overlap(wanted: frozenset[str], found: frozenset[str]) -> float:

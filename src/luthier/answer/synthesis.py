@@ -81,8 +81,8 @@ def extract(task: Task) -> Iterator[str]:
         if len(kept) == task.spec.sentences:
             break
     rank = {place: number for number, place in reversed(list(enumerate(place for place, _, _ in kept)))}
-    for place, _, text in sorted(kept, key=lambda each: (rank[each[0]], each[1])):
-        yield f"{text} [{place + 1}]\n"
+    for number, (place, _, text) in enumerate(sorted(kept, key=lambda each: (rank[each[0]], each[1]))):
+        yield f"{chr(10) if number else ''}{text} [{place + 1}]"
 
 
 def stuff(task: Task) -> Iterator[str]:
@@ -167,10 +167,12 @@ class Synthesis:
     holds_all: bool
     """Whether one prompt holds all passages: then they share the budget."""
     say: Callable[[Task], Iterator[str]]
+    gives_sentences: bool = False
+    """Whether each piece of it is one sentence, however it may look."""
 
 
 SYNTHESES: dict[str, Synthesis] = {
-    "extract": Synthesis("sentences as they stand in the documents", False, False, extract),
+    "extract": Synthesis("sentences as they stand in the documents", False, False, extract, True),
     "stuff": Synthesis("one prompt with all passages", True, True, stuff),
     "refine": Synthesis("passage by passage, each time a better answer", True, False, refine),
     "tree": Synthesis("summaries of summaries", True, False, tree),

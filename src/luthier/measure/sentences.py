@@ -16,7 +16,7 @@ _LIST_FOLLOWS = r"(?=\s*(?:[-*+•#>|]|\d{1,3}[.)、]|[（(]?[一二三四五六
 _LINE_END = rf"(?<=\n)(?:\s*\n|{_LIST_FOLLOWS})"
 # the one set of characters in front lets the search leap to the next of them
 _END = re.compile(rf"[。！？…｡.!?\n](?:{_CJK_END}|(?P<latin>{_LATIN_END})|{_LINE_END})")
-_LIST_MARK = re.compile(r"(?:^|\n)\s*(?:\d{1,3}|[A-Za-z]|[ivxIVX]{1,4})\.$")
+_LIST_MARK = re.compile(r"(?:^|[\n:：;；])\s*(?:\d{1,3}|[A-Za-z]|[ivxIVX]{1,4})\.$")
 _LAST_WORD = re.compile(r"[^\W\d_](?:[^\W\d_]|\.(?=[^\W\d_]))*\.$")
 _NEXT = re.compile(r"\s*[\"'“‘(\[«]*(.)", re.DOTALL)
 _HEADING = re.compile(r"^[ \t]*#{1,6} [^\n]*(?=\n)", re.MULTILINE)
