@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from openpyxl import Workbook
 
 from luthier.errors import DataError
 from luthier.index.parsed import Parsed
@@ -45,6 +46,17 @@ def test_chinese_office_files_are_read(data_folder: DataFolder) -> None:
 def test_a_workbook_has_a_table_for_each_sheet(data_folder: DataFolder) -> None:
     parsed = read_document(data_folder("ingest_samples") / "basic_tables_two_sheets.xlsx")
     assert kinds(parsed) == ["heading", "table", "heading", "table"]
+
+
+def test_tables_that_stand_side_by_side_are_told_apart(data_folder: DataFolder, tmp_path: Path) -> None:
+    parsed = read_document(data_folder("ingest_samples") / "multiple_tables.xlsx")
+    tables = [block.text for block in parsed.blocks if block.kind == "table"]
+    assert tables == ["| col_a | col_b |\n| 1.5 | test |", "| col_c | col_d |\n| 3.0 | True |"]
+    book = Workbook()
+    for row in (["name", None, "age"], ["Li", None, 9]):
+        book.active.append(row)
+    book.save(tmp_path / "spaced.xlsx")
+    assert read_document(tmp_path / "spaced.xlsx").blocks[1].text == "| name | age |\n| Li | 9 |"
 
 
 def test_a_page_gives_what_a_reader_sees(data_folder: DataFolder, tmp_path: Path) -> None:

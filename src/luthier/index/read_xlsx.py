@@ -1,8 +1,8 @@
 """Workbooks: a heading for each sheet, a table for each run of rows that are not empty; formulas by their values."""
 
 import warnings
-from collections.abc import Iterable, Iterator
-from itertools import zip_longest
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby, zip_longest
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -46,6 +46,24 @@ def _tables(rows: Iterable[tuple[Any, ...]]) -> Iterator[str]:
         if any(cells):
             table.append(cells)
         elif table:
-            columns = [column for column in zip_longest(*table, fillvalue="") if any(column)]
-            yield "\n".join(f"| {' | '.join(line)} |" for line in zip(*columns, strict=True))
+            for lines in _beside(table):
+                yield "\n".join(f"| {' | '.join(line)} |" for line in lines)
             table = []
+
+
+def _beside(table: Sequence[Sequence[str]]) -> Iterator[list[tuple[str, ...]]]:
+    """Give the tables that stand side by side: an empty column parts them where they begin or end in other rows; one
+    within a table is left out."""
+    columns = list(zip_longest(*table, fillvalue=""))
+    runs = [list(run) for is_filled, run in groupby(columns, any) if is_filled]
+    parts = [list(zip(*run, strict=True)) for run in runs]
+    if len({_reach(lines) for lines in parts}) == 1:
+        yield list(zip(*(column for run in runs for column in run), strict=True))
+        return
+    for lines in parts:
+        yield [line for line in lines if any(line)]
+
+
+def _reach(lines: Sequence[tuple[str, ...]]) -> tuple[int, int]:
+    filled = [place for place, line in enumerate(lines) if any(line)]
+    return filled[0], filled[-1]
