@@ -116,6 +116,23 @@ def test_other_settings_make_a_new_generation_and_readers_follow(
     assert "luthier index embedder=" in caught.value.mend
 
 
+def test_a_store_that_is_down_leaves_nothing_behind_and_the_base_as_it_was(
+    store: Store, folder: Path, embedder: WordEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index(spec_of(folder), None, store, hush)
+    place = store.root / "knowledge" / "knowledge"
+    before = sorted(path.name for path in place.iterdir())
+
+    def refuse(*given: object) -> None:
+        raise StoreError("it is down", where="here", mend="start it")
+
+    monkeypatch.setattr(build, "open_store", refuse)
+    with pytest.raises(StoreError, match="it is down"):
+        index(spec_of(folder).model_copy(update={"store": "redis"}), None, store, hush)
+    assert sorted(path.name for path in place.iterdir()) == before
+    assert opened(store, embedder).search("cats purr").hits
+
+
 def test_a_new_generation_goes_on_counting_revisions(
     store: Store, folder: Path, embedder: WordEmbedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

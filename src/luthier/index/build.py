@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import closing
@@ -103,9 +104,16 @@ def holds(spec: IndexSpec, files: Sequence[File], project: Path, summarist: str)
 def open_generation(folder: Path, current: Current) -> tuple[Catalogue, dict[str, Store]]:
     """Open what a generation consists of; it is made where it is not there."""
     place = folder / current.generation
+    is_new = not place.exists()
     place.mkdir(parents=True, exist_ok=True)
     catalogue = Catalogue(place / CATALOGUE, create=True)
-    stores = {kind: open_store(current.store, kind, current.width, place, current.store_settings) for kind in KINDS}
+    try:
+        stores = {kind: open_store(current.store, kind, current.width, place, current.store_settings) for kind in KINDS}
+    except BaseException:  # a store that is down leaves nothing behind
+        catalogue.close()
+        if is_new:
+            shutil.rmtree(place)
+        raise
     return catalogue, stores
 
 
