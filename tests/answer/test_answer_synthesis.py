@@ -130,6 +130,12 @@ def test_the_generator_is_told_the_language() -> None:
     assert "German" in writer.heard[1]
 
 
+def test_it_is_the_sentence_and_not_what_else_was_read_that_is_in_another_language() -> None:
+    chinese = "雪松路的博物馆周一闭馆，周二到周日开放，the museum 开放时间为九点到五点，节假日另行通知。"
+    answer, _ = ask("When does the museum open?", {"a.txt": "The museum opens at nine.", "b.txt": chinese}, sentences=1)
+    assert answer.text == "The museum opens at nine. [1]"
+
+
 def test_documents_in_another_language_are_told_to_be_so() -> None:
     answer, _ = ask("How long may a lease be?", {"a": "租赁(lease)期限不得超过二十年。"}, threshold=0.0)
     assert answer.text == "The documents say, in their own language: 租赁(lease)期限不得超过二十年。[1]"

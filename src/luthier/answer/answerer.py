@@ -215,33 +215,32 @@ class Answerer:
         told.sentences = checker.sentences
         task = self._task(found.question, found.passages, trace, system, cancelled)
         try:
-            yield from self._checked(task, checker, told, self._foreword(found, said))
+            yield from self._checked(task, checker, told)
         finally:  # a stop string may have ended it
             told.sources = [] if told.abstained else checker.sources()
             told.other_language = _differs(found.question, [sentence.text for sentence in checker.sentences])
             trace.add("check", sentences=[sentence.plain() for sentence in checker.sentences])
 
-    def _checked(self, task: Task, checker: Checker, told: Told, foreword: str) -> Iterator[str]:
+    def _checked(self, task: Task, checker: Checker, told: Told) -> Iterator[str]:
         said = phrases_for(task.question)
         is_first = True
         for raw in _raw_sentences(self.synthesis, task):
             if not checker.sentences and is_not_found(raw):
                 told.abstained = True
                 break
-            text = self._rendered(checker.check(raw), said)
+            sentence = checker.check(raw)
+            text = self._rendered(sentence, said)
             if text:
-                yield foreword + text.lstrip() if is_first else text
+                yield self._foreword(task.question, sentence, said) + text.lstrip() if is_first else text
                 is_first = False
         told.abstained = told.abstained or is_first
         if told.abstained:
             yield said["not_found"]
 
-    def _foreword(self, found: Found, said: Any) -> str:
-        """Sentences as they stand may be in another language than the question: that is said."""
-        if self.synthesis != "extract":
-            return ""
-        texts = [passage.chunk.text for passage in found.passages]
-        return f"{said['other_language']} " if _differs(found.question, texts) else ""
+    def _foreword(self, question: str, sentence: Sentence, said: Any) -> str:
+        """Sentences as they stand may be in another language than the question: that is said before the first."""
+        is_foreign = self.synthesis == "extract" and _differs(question, [sentence.text])
+        return f"{said['other_language']} " if is_foreign else ""
 
     def _rendered(self, sentence: Sentence, said: Any) -> str:
         if not sentence.text:
