@@ -5,6 +5,7 @@ headings above it are kept beside it. A table, a list or a paragraph stays whole
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -80,16 +81,17 @@ class Section:
     anchors: list[str] = field(default_factory=list)
     """Names by which its heading can be linked to."""
 
-    def pointing(self, begin: int, end: int) -> dict[str, list[str]]:
-        """Give what a stretch of it links to, and the names by which it can be linked to."""
-        found: dict[str, list[str]] = {LINKS: [], ANCHORS: []}
-        if self.blocks and begin <= self.blocks[0][1]:
-            found[ANCHORS] += self.anchors
-        for block, start in self.blocks:
-            for name in found if block.kind != "row" and block.metadata else ():
-                places = block.metadata.get(name, ())
-                found[name] += [value for place, value in places if begin <= start + place < end]
-        return {name: values for name, values in found.items() if values}
+    def marks(self) -> list[tuple[int, str, str]]:
+        """Give where in the document it links to something, or can be linked to: the place, which of both, the name."""
+        texts = [(block, begin) for block, begin in self.blocks if block.kind != "row"]
+        above = [(texts[0][1], ANCHORS, name) for name in self.anchors] if texts else []
+        return above + sorted(
+            (begin + place, kind, name)
+            for block, begin in texts
+            if block.metadata
+            for kind in (ANCHORS, LINKS)
+            for place, name in block.metadata.get(kind, ())
+        )
 
 
 def cut(parsed: Parsed, sizes: Sizes, count_tokens: CountTokens) -> list[Draft]:
@@ -167,11 +169,21 @@ def _related(first: tuple[str, ...], second: tuple[str, ...]) -> bool:
 def _chunks(section: Section, text: str, sizes: Sizes, count: CountTokens) -> Iterator[tuple[Draft, int]]:
     rows = [(block, begin) for block, begin in section.blocks if block.kind == "row"]
     others = [(block, begin) for block, begin in section.blocks if block.kind != "row"]
+    marks = section.marks()
     for units in _pack(_units(others, sizes, count), sizes):
-        yield _draft(units, text, section.heading, section.pointing(units[0].span[0], units[-1].span[1]))
+        yield _draft(units, text, section.heading, _between_marks(marks, units) if marks else {})
     for block, begin in rows:
         for units in _pack(_units([(block, begin)], sizes, count), Sizes(sizes.tokens, 0, 0)):
             yield _draft(units, text, section.heading, block.metadata)
+
+
+def _between_marks(marks: Sequence[tuple[int, str, str]], units: Sequence[Unit]) -> dict[str, list[str]]:
+    """Give the marks of a chunk by their kind."""
+    found: dict[str, list[str]] = {}
+    begin, end = (bisect_left(marks, (place, "", "")) for place in (units[0].span[0], units[-1].span[1]))
+    for _, kind, name in marks[begin:end]:
+        found.setdefault(kind, []).append(name)
+    return found
 
 
 def _draft(
