@@ -17,6 +17,8 @@ TEMPLATE_TOKEN = re.compile(
     re.I,
 )
 """What a chat template would read as a turn's begin or end."""
+HIDDEN = re.compile("[\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]")
+"""Letters that nobody sees, but a model reads, and marks that turn the direction of writing."""
 
 
 @cache
@@ -28,12 +30,13 @@ def _orders() -> re.Pattern[str]:
 
 def is_order(sentence: str) -> bool:
     """Whether a sentence speaks to the machine that reads it."""
+    sentence = HIDDEN.sub("", sentence)
     return bool(_orders().search(sentence)) or bool(TEMPLATE_TOKEN.search(sentence))
 
 
 def plain_text(text: str) -> str:
-    """Give a text without what a chat template would read as its own."""
-    before = None
+    """Give a text without what a chat template would read as its own, and without letters that nobody sees."""
+    before, text = None, HIDDEN.sub("", text)
     while before != text:  # what is left may be a token again: <|im_<|x|>end|>
         before, text = text, TEMPLATE_TOKEN.sub("", text)
     return text

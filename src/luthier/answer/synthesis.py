@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from luthier.answer.passage import Passage
 from luthier.answer.phrases import language_line, phrases_for
-from luthier.answer.quoting import numbered
+from luthier.answer.quoting import HIDDEN, numbered
 from luthier.answer.relevance import Relevance
 from luthier.answer.spec import AnswerSpec
 from luthier.answer.trace import Trace
@@ -77,7 +77,7 @@ def extract(task: Task) -> Iterator[str]:
             continue
         seen.add(said)
         missing -= said
-        kept.append((place, span, " ".join(text.split())))
+        kept.append((place, span, " ".join(HIDDEN.sub("", text).split())))
         if len(kept) == task.spec.sentences:
             break
     rank = {place: number for number, place in reversed(list(enumerate(place for place, _, _ in kept)))}
