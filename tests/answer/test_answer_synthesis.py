@@ -103,6 +103,28 @@ def test_combine_asks_each_passage_and_joins() -> None:
     assert joined.text == "It has 12 arches. [1]"
 
 
+def test_combine_joins_in_steps_what_one_prompt_does_not_hold() -> None:
+    many = {f"{n}.txt": f"The red bridge number{n} has {n + 3} arches and {n} lamps of brass." for n in range(9)}
+
+    def say(heard: str) -> str:
+        drafts = [line for line in heard.splitlines() if "arches and" in line]
+        return drafts[0].removeprefix("- ") if "Answers to" in heard else echo(heard)
+
+    writer = Scripted(say)
+    answer, steps = ask(
+        "How many arches has the red bridge?", many, writer, synthesis="combine", passages=9, near_duplicate=1.0,
+        context_tokens=64,
+    )  # fmt: skip
+    purposes = [step["purpose"] for step in steps if step["step"] == "generate"]
+    assert purposes.count("answer") == 1
+    assert len(purposes) > 9 + 1
+    joins = [heard for heard in writer.heard if "Answers to" in heard]
+    assert len(joins) > 2
+    assert max(heard.count("arches and") for heard in joins) < 9
+    assert "arches and" in answer.text
+    assert answer.details["sources"]
+
+
 def test_combine_leaves_out_passages_that_say_nothing() -> None:
     def say(heard: str) -> str:
         return (

@@ -112,9 +112,7 @@ def tree(task: Task) -> Iterator[str]:
         yield from stuff(task)
         return
     drafts = _summaries([task.ask("summary", passages=group) for group in groups], "tree", task)
-    while len(groups := _groups(drafts, task)) > 1 and len(groups) < len(drafts):
-        drafts = _summaries([task.ask("join", drafts=group) for group in groups], "tree", task)
-    yield from _joined(drafts, task)
+    yield from _joined(drafts, "tree", task)
 
 
 def combine(task: Task) -> Iterator[str]:
@@ -124,7 +122,7 @@ def combine(task: Task) -> Iterator[str]:
     if task.spec.join == "list":
         yield "\n".join(drafts) or phrases_for(task.question)["not_found"]
     else:
-        yield from _joined(drafts, task)
+        yield from _joined(drafts, "combine", task)
 
 
 def _summaries(texts: Sequence[str], purpose: str, task: Task) -> list[str]:
@@ -133,7 +131,10 @@ def _summaries(texts: Sequence[str], purpose: str, task: Task) -> list[str]:
     return [text for text in said if text and not is_not_found(text)]
 
 
-def _joined(drafts: Sequence[str], task: Task) -> Iterator[str]:
+def _joined(drafts: Sequence[str], purpose: str, task: Task) -> Iterator[str]:
+    """Sum drafts up, in several steps where one prompt does not hold them all."""
+    while len(groups := _groups(drafts, task)) > 1 and len(groups) < len(drafts):
+        drafts = _summaries([task.ask("join", drafts=group) for group in groups], purpose, task)
     if not drafts:
         yield phrases_for(task.question)["not_found"]
     elif len(drafts) == 1:
