@@ -6,7 +6,8 @@ from made_index import MadeIndex, Scripted, ask
 from luthier.answer.passage import Passage
 from luthier.answer.sift import fit, leave_out_near_duplicates, to_edges
 from luthier.answer.trace import Trace
-from luthier.retrieve.ports import Chunk
+from luthier.errors import DataError
+from luthier.retrieve.ports import Chunk, Document, Hit
 
 
 def passage(text: str, number: int = 0) -> Passage:
@@ -63,6 +64,33 @@ def test_surroundings_widen_a_passage_and_citations_still_point_into_the_documen
     quote = answer.details["sources"][0]["quotes"][0]
     assert LONG["a.txt"][slice(*quote["span"])] == quote["text"]
     assert "1901" in quote["text"]
+
+
+class Vanishing(MadeIndex):
+    """A base one of whose documents goes, or becomes another, once it was found."""
+
+    what = "deleted"
+
+    def around(self, hit: Hit, before: int = 1, after: int = 1) -> list[Chunk]:
+        """Give nothing of it."""
+        gone = hit.chunk.document == "a.txt" and self.what == "deleted"
+        return [] if gone else super().around(hit, before, after)
+
+    def document(self, label: str, base: str = "") -> Document:
+        """Raise as a knowledge base does, or give it as it is now."""
+        if label != "a.txt":
+            return super().document(label, base)
+        if self.what == "changed":
+            return Document(label, label, "", "Something else is said here by now.", "")
+        raise DataError("there is no document", where="made", mend="none")
+
+
+@pytest.mark.parametrize("what", ["deleted", "deleted between", "changed"])
+def test_a_document_that_goes_after_it_was_found_is_not_read(what: str) -> None:
+    base = Vanishing({"a.txt": "The red bridge has 12 arches.", "b.txt": "The red bridge has 3 lamps."})
+    base.what = what
+    answer, _ = ask("What has the red bridge?", base, surroundings="neighbours")
+    assert answer.text == "The red bridge has 3 lamps. [1]"
 
 
 def test_compression_shows_less_and_citations_still_see_the_whole() -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from luthier.answer.passage import Passage
 from luthier.answer.trace import Trace
+from luthier.errors import DataError
 from luthier.measure.words import words
 from luthier.retrieve.ports import Chunk, Hit, Index
 
@@ -13,24 +14,32 @@ SHINGLE = 3
 
 
 def surround(index: Index, passages: Sequence[Passage], how: str, trace: Trace) -> list[Passage]:
-    """Give each passage with what is read around it; passages that become one are one."""
+    """Give each passage with what is read around it; passages that become one are one, and one whose document has gone
+    or changed since it was found is none."""
     if how == "chunk":
         return list(passages)
     widened: dict[tuple[str, str, int], Passage] = {}
     for passage in passages:
         hit = Hit(passage.chunk, passage.score, passage.why, passage.base)
         chunk = index.parent(hit) if how == "parent" else _span_of(index.around(hit), index, passage)
+        if chunk is None:
+            continue
         wide = replace(passage, chunk=chunk)
         widened.setdefault(wide.key, wide)
     trace.add("surround", how=how, before=len(passages), after=len(widened))
     return list(widened.values())
 
 
-def _span_of(chunks: Sequence[Chunk], index: Index, passage: Passage) -> Chunk:
+def _span_of(chunks: Sequence[Chunk], index: Index, passage: Passage) -> Chunk | None:
     """Give neighbouring chunks as one, cut from the document itself, so that citations still point into it."""
+    try:
+        text = index.document(passage.chunk.document, passage.base).text
+    except DataError:
+        return None
+    if not chunks or any(text[slice(*chunk.span)] != chunk.text for chunk in chunks):
+        return None
     begin, end = min(chunk.span[0] for chunk in chunks), max(chunk.span[1] for chunk in chunks)
-    text = index.document(passage.chunk.document, passage.base).text[begin:end]
-    return replace(chunks[0], text=text, span=(begin, end))
+    return replace(chunks[0], text=text[begin:end], span=(begin, end))
 
 
 def leave_out_near_duplicates(passages: Sequence[Passage], share: float, trace: Trace) -> list[Passage]:
