@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,21 @@ def test_other_settings_make_a_new_generation_and_readers_follow(
     with pytest.raises(DataError, match="32 numbers, the index has 64") as caught:
         opened(store, embedder)
     assert "luthier index embedder=" in caught.value.mend
+
+
+def test_a_parent_of_another_generation_is_not_taken_for_the_one_that_was_found(
+    store: Store, folder: Path, embedder: WordEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "dogs.txt").write_text("Dogs bark at night.\n\n" + "Dogs eat meat and bones all day long.\n\n" * 9)
+    index(spec_of(folder, cut=CutSpec(tokens=16, overlap=0)), None, store, hush)
+    base = opened(store, embedder)
+    [hit] = base.search("dogs bark", SearchSpec(way="bm25", top=1)).hits
+    assert len(base.parent(hit).text) > len(hit.chunk.text)
+    index(spec_of(folder, cut=CutSpec(tokens=40, overlap=0)), None, store, hush)
+    assert base.search("cats purr").hits  # as another thread may, in between
+    for number in range(1, 12):
+        found = base.parent(replace(hit, chunk=replace(hit.chunk, parent=number)))
+        assert (found.document, found.text[:10]) == (hit.chunk.document, "Dogs bark ")
 
 
 def test_a_store_that_is_down_leaves_nothing_behind_and_the_base_as_it_was(

@@ -79,7 +79,10 @@ class KnowledgeBase:
         if number is None:
             return hit.chunk
         with self._lock, self._catalogue.reading():
-            return self._catalogue.chunks([number]).get(number, hit.chunk)
+            found = self._catalogue.chunks([number]).get(number, hit.chunk)
+        (begin, end), own = found.span, hit.chunk  # another thread may have opened a generation of other numbers
+        is_around = found.document == own.document and begin <= own.span[0] and own.span[1] <= end
+        return found if is_around else own
 
     def around(self, hit: Hit, before: int = 1, after: int = 1) -> list[Chunk]:
         """Give a hit's chunk between its neighbours."""
