@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from luthier.answer.passage import Passage
 from luthier.answer.phrases import phrases_for
-from luthier.answer.quoting import plain_text
+from luthier.answer.quoting import inside
 from luthier.answer.relevance import Relevance
 from luthier.answer.trace import Trace
 from luthier.answer.writer import Writer
@@ -53,7 +53,7 @@ def _generator(
     if writer is None:
         raise AssertionError("checked where the settings are read")
     ask = phrases_for(question)["compress"]
-    texts = [ask.format(question=question, passage=plain_text(passage.read)) for passage in passages]
+    texts = [ask.format(question=question, passage=inside(passage.read)) for passage in passages]
     said = writer.write_each("compress", texts, trace, max_tokens=256)
     return [_kept(text, passage) for text, passage in zip(said, passages, strict=True)]
 

@@ -45,11 +45,11 @@ def plain_text(text: str) -> str:
 def numbered(passages: Sequence[Passage], first: int = 1) -> str:
     """Give passages as a prompt shows them: a number, where it stands, and the text in quotation marks."""
     return "\n\n".join(
-        f"[{number}] ({plain_text(passage.label())})\n«{_inner(passage.read)}»"
+        f"[{number}] ({plain_text(passage.label())})\n«{inside(passage.read)}»"
         for number, passage in enumerate(passages, first)
     )
 
 
-def _inner(text: str) -> str:
-    """A quotation ends where we end it."""
+def inside(text: str) -> str:
+    """Give a text as it stands within quotation marks: it ends where we end it."""
     return plain_text(text).replace("«", "‹").replace("»", "›")

@@ -8,7 +8,7 @@ import numpy as np
 
 from luthier.answer.passage import Passage
 from luthier.answer.phrases import phrases_for
-from luthier.answer.quoting import plain_text
+from luthier.answer.quoting import inside
 from luthier.answer.relevance import Meaning, by_words
 from luthier.answer.trace import Trace
 from luthier.answer.writer import Writer
@@ -76,8 +76,7 @@ def _judge(question: str, passages: Sequence[Passage], bench: Bench) -> Sequence
         raise AssertionError("checked where the settings are read")
     ask = phrases_for(question)["judge"]
     texts = [
-        ask.format(question=question, passage=plain_text(passage.chunk.text[:JUDGED_CHARACTERS]))
-        for passage in passages
+        ask.format(question=question, passage=inside(passage.chunk.text[:JUDGED_CHARACTERS])) for passage in passages
     ]
     said = bench.writer.write_each("judge", texts, bench.trace, max_tokens=8)
     marks = [_MARK.search(text) for text in said]
