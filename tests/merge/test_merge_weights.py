@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from adapters import drawn
-from peft import PeftModel, PromptTuningConfig, get_peft_model
+from peft import LoraConfig, PeftModel, PromptTuningConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
 from luthier.artifact.store import Artifact, Store
@@ -75,6 +75,27 @@ def test_models_are_averaged_weight_by_weight_and_other_shapes_are_refused() -> 
     with pytest.raises(ModelError) as caught:
         average([lambda: one, lambda: {"w": torch.zeros(3)}], [0.5, 0.5])
     assert caught.value.where == "model 2"
+
+
+@pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`")
+def test_a_head_that_was_tied_and_trained_whole_parts_from_the_embeddings(tiny_model: Artifact, tmp_path: Path) -> None:
+    base = AutoModelForCausalLM.from_pretrained(tiny_model.folder, dtype=torch.float32)
+    assert base.config.tie_word_embeddings
+    config = LoraConfig(target_modules="all-linear", modules_to_save=["lm_head"], task_type="CAUSAL_LM")
+    model = get_peft_model(base, config)
+    draw = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter += torch.randn(parameter.shape, generator=draw) * 0.02
+    wanted = logits(model)
+    model.float().save_pretrained(tmp_path / "adapter")
+    merged = merge_one(load_causal(tiny_model.folder, dtype="float32", device="cpu"), tmp_path / "adapter")
+    merged.save_pretrained(tmp_path / "merged")
+    opened = AutoModelForCausalLM.from_pretrained(tmp_path / "merged", dtype=torch.float32)
+    assert (logits(opened) - wanted).abs().max() < 1e-4
+    embedded = opened.get_input_embeddings().weight
+    assert torch.equal(embedded, base.get_input_embeddings().weight.to(embedded.dtype))
 
 
 def test_virtual_tokens_are_no_change_of_weights(tiny_model: Artifact, tmp_path: Path) -> None:

@@ -30,7 +30,9 @@ def merge_one(model: Any, adapter: Path) -> Any:
     if adapted is model:
         return model  # the model's own weights were tuned: they lie in their places now
     _check_weights(adapted, adapter)
-    return adapted.merge_and_unload(safe_merge=True)
+    with warnings.catch_warnings():  # a head that was trained whole is no longer the embeddings, and the config says so
+        warnings.filterwarnings("ignore", message="Input and output embeddings are no longer tied")
+        return adapted.merge_and_unload(safe_merge=True)
 
 
 def merge_several(model: Any, adapters: Sequence[Path], way: str, weights: Sequence[float], density: float) -> Any:
