@@ -9,6 +9,7 @@ from luthier.artifact.store import Store
 from luthier.errors import DataError, SpecError, StoreError
 from luthier.event import Counted, hush
 from luthier.index import build
+from luthier.index.care import delete_documents
 from luthier.index.run import index
 from luthier.index.spec import CutSpec, IndexSpec
 from luthier.retrieve.how import SearchSpec
@@ -88,6 +89,40 @@ def test_a_file_that_left_its_folder_is_never_found_again(store: Store, folder: 
             found = reader.search("cats purr", SearchSpec(way=way, path=path, top=50))
             assert [hit for hit in found.hits if "cats" in hit.chunk.document] == []
     assert not any("cats" in label for label in reader.labels())
+
+
+@pytest.mark.parametrize(
+    ("first", "then"), [("docs", "docs/"), ("docs/", "./docs"), ("docs/*.txt", "docs"), ("docs/b.txt", "docs")]
+)
+def test_a_file_that_is_gone_is_gone_however_its_folder_is_written(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str, then: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("docs").mkdir()
+    for name in ("a.txt", "b.txt"):
+        Path("docs", name).write_text(f"Of {name}.")
+    index(IndexSpec(source=first, embedder="none"), None, store, hush)
+    Path("docs/b.txt").unlink()
+    index(IndexSpec(source=then, embedder="none"), None, store, hush)
+    assert open_index(store.root / "knowledge" / "knowledge").labels() == ["docs/a.txt"]
+
+
+def test_what_lies_elsewhere_or_is_still_there_stays(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("docs", "docs2"):
+        Path(folder).mkdir()
+        Path(folder, "a.txt").write_text(f"Of {folder}.")
+    index(IndexSpec(source=("docs/a.txt", "docs2"), embedder="none"), None, store, hush)
+    Path("docs2/a.txt").unlink()
+    Path("docs/b.md").write_text("Of b.")
+    index(IndexSpec(source="docs/*.md", embedder="none"), None, store, hush)
+    index(IndexSpec(source="docs", embedder="none"), None, store, hush)
+    base = open_index(store.root / "knowledge" / "knowledge")
+    assert base.labels() == ["docs/a.txt", "docs/b.md", "docs2/a.txt"]
+    assert delete_documents(store.root, "knowledge", ["./docs/", "docs2//a.txt"], hush) == 3
+    assert base.labels() == []
 
 
 def test_the_same_order_brings_back_what_was_deleted_in_between(

@@ -19,7 +19,7 @@ from luthier.index.parsed import from_json
 from luthier.index.readers import read_document
 from luthier.index.ready import Cutter, Read, Setup, count_batches, made_ready, mark_of, read_file
 from luthier.index.recognise import ReadRecognised, recogniser
-from luthier.index.sources import File
+from luthier.index.sources import File, is_followed
 from luthier.index.spec import IndexSpec
 from luthier.index.summarist import Summarist
 from luthier.index.summary import summarise
@@ -94,7 +94,9 @@ def holds(spec: IndexSpec, files: Sequence[File], project: Path, summarist: str)
     try:
         with catalogue.reading():
             held = {
-                label: sha256 for label, (_, sha256, source) in catalogue.documents().items() if source in spec.sources
+                label: sha256
+                for label, (_, sha256, source) in catalogue.documents().items()
+                if is_followed(label, source, spec.sources)
             }
     finally:
         catalogue.close()
@@ -144,7 +146,9 @@ class _Job:
         """Make the knowledge base hold what the sources hold now."""
         held = self.catalogue.documents()
         wanted = {file.label for file in files}
-        gone = [label for label, (_, _, source) in held.items() if source in self.spec.sources and label not in wanted]
+        sources = self.spec.sources
+        ours = [label for label, (_, _, source) in held.items() if is_followed(label, source, sources)]
+        gone = [label for label in ours if label not in wanted]
         self.counts["deleted"] = self.writer.delete(gone)
         news = [
             file

@@ -76,4 +76,5 @@ def _opened(project: Path, name: str) -> Iterator[tuple[Current, Catalogue, dict
 
 
 def _is_in(label: str, wanted: str) -> bool:
-    return label == wanted or label.startswith(f"{wanted.rstrip('/')}/")
+    wanted = Path(wanted).as_posix()
+    return label == wanted or label.startswith(f"{wanted}/")

@@ -27,6 +27,14 @@ class File:
     bytes: int = 0
 
 
+def is_followed(label: str, source: str, given: Sequence[str]) -> bool:
+    """Whether a document that is held belongs to the sources given: it came from one of them, or lay in a folder of
+    them, whatever it came from, and is there no more."""
+    if Path(source).as_posix() in given:
+        return True
+    return any(label.startswith(f"{folder}/") for folder in given) and not Path(label).exists()
+
+
 def find_files(sources: Sequence[str]) -> list[File]:
     """Find every file of the sources, and hash it. Raises DataError for a source that holds none."""
     found: dict[Path, File] = {}

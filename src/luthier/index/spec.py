@@ -1,6 +1,7 @@
 """What one may ask of a knowledge base."""
 
 import re
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
@@ -53,5 +54,6 @@ class IndexSpec(Spec):
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """The sources as a list."""
-        return (self.source,) if isinstance(self.source, str) else self.source
+        """The sources as a list, each written in one way: `docs/` and `./docs` are `docs`."""
+        given = (self.source,) if isinstance(self.source, str) else self.source
+        return tuple(Path(source).as_posix() for source in given)
