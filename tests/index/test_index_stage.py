@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -196,6 +197,31 @@ def test_a_new_generation_goes_on_counting_revisions(
     assert opened(store, embedder).revision > before
 
 
+@pytest.mark.parametrize(
+    ("where", "found"),
+    [
+        ({"price": 9}, ["pear"]),
+        ({"price": {"from": 9}}, ["plum", "pear"]),
+        ({"price": {"below": 10}}, ["pear"]),
+        ({"price": [9, 100]}, ["plum", "pear"]),
+        ({"price": "9.0"}, ["pear"]),
+        ({"fresh": True}, ["pear"]),
+        ({"fresh": {"not": True}}, ["plum"]),
+        ({"picked": {"from": date(2024, 2, 1)}}, ["fig", "pear"]),
+        ({"name": "plum"}, ["plum"]),
+    ],
+)
+def test_columns_are_filtered_as_what_they_mean(
+    store: Store, tmp_path: Path, where: dict[str, object], found: list[str]
+) -> None:
+    rows = "name,price,fresh,picked\nplum,100,False,2024-01-31\npear,9.0,True,2024-02-01\nfig,dear,,2024-03-01\n"
+    (tmp_path / "fruit.csv").write_text(rows)
+    index(IndexSpec(source=str(tmp_path / "fruit.csv"), embedder="none"), None, store, hush)
+    base = open_index(store.root / "knowledge" / "knowledge")
+    hits = base.search("name price fresh picked", SearchSpec(way="bm25", where=where)).hits
+    assert sorted(hit.chunk.metadata["name"] for hit in hits) == sorted(found)
+
+
 def test_filters_keep_what_they_say(store: Store, folder: Path, embedder: WordEmbedder) -> None:
     index(spec_of(folder, metadata={"year": 2024}), None, store, hush)
     base = opened(store, embedder)
@@ -206,6 +232,8 @@ def test_filters_keep_what_they_say(store: Store, folder: Path, embedder: WordEm
     assert find({"type": "text"}) == {"text"}
     assert find({"type": ["markdown", "pdf"], "year": {"from": 2024, "below": 2025}}) == {"markdown"}
     assert find({"year": {"above": 2024}}) == set()
+    assert find({"year": "2024", "type": "text"}) == {"text"}
+    assert find({"year": {"not": 2024}}) == find({"year": []}) == set()
     with pytest.raises(SpecError, match="nearly") as caught:
         find({"year": {"nearly": 3}})
     assert caught.value.where == "key where.year"
