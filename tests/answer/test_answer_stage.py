@@ -95,6 +95,15 @@ def test_the_same_question_is_answered_once_and_anew_after_a_change(
     assert "1901" not in json.dumps(row)
 
 
+def test_a_row_of_questions_and_answers_is_told_whole(store: Store, tmp_path: Path) -> None:
+    lines = [{"q": "退货期限是多少天？", "a": "三十天。", "meta": {"year": 2024}}, {"q": "保修多久？", "a": "两年。"}]
+    (tmp_path / "faq.jsonl").write_text("\n".join(json.dumps(line, ensure_ascii=False) for line in lines))
+    faq = index(IndexSpec(source=str(tmp_path / "faq.jsonl"), embedder="none"), None, store, hush)
+    [row] = rows(made(store, faq, question="退货期限是多少天？", search={"where": {"meta.year": 2024}}))
+    assert row["answer"] == "q: 退货期限是多少天？ a: 三十天。 meta.year: 2024 [1]"
+    assert row["sentences"][0]["carried"]
+
+
 def test_a_file_of_questions_is_answered_line_by_line(store: Store, facts: Artifact, tmp_path: Path) -> None:
     path = tmp_path / "asked.txt"
     path.write_text("\n".join([*ASKED, "Who won the cup of Brazil?"]) + "\n", encoding="utf-8")

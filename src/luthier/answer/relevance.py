@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from luthier.answer.passage import Passage
 from luthier.measure.sentences import Span, sentences
-from luthier.measure.support import content
+from luthier.measure.support import WINDOW, content
 from luthier.retrieve.ports import Index
 
 MOST_SENTENCES = 40
@@ -83,8 +83,15 @@ class Relevance:
 def by_words(question: str, passage: Passage) -> list[Rated]:
     """Rate the sentences of a passage by the words they share with a question."""
     wanted, text = content(question), passage.chunk.text
-    said = [((begin, end), PICTURE.sub("", text[begin:end])) for begin, end in sentences(text)[:MOST_SENTENCES]]
+    spans = sentences(text)[:MOST_SENTENCES]
+    if "row" in passage.chunk.metadata:  # its columns belong together: a question tells nothing without its answer
+        spans = [(part[0][0], part[-1][1]) for part in _parts(spans, WINDOW)]
+    said = [((begin, end), PICTURE.sub("", text[begin:end])) for begin, end in spans]
     return [Rated(span, _overlap(wanted, content(words))) for span, words in said if words.strip(MARKERS)]
+
+
+def _parts(spans: Sequence[Span], count: int) -> list[Sequence[Span]]:
+    return [spans[place : place + count] for place in range(0, len(spans), count)]
 
 
 def _overlap(wanted: frozenset[str], found: frozenset[str]) -> float:
