@@ -102,6 +102,10 @@ def test_a_row_of_questions_and_answers_is_told_whole(store: Store, tmp_path: Pa
     [row] = rows(made(store, faq, question="退货期限是多少天？", search={"where": {"meta.year": 2024}}))
     assert row["answer"] == "q: 退货期限是多少天？ a: 三十天。 meta.year: 2024 [1]"
     assert row["sentences"][0]["carried"]
+    (tmp_path / "long.jsonl").write_text(json.dumps({"q": "谁住在这里？他好吗？", "a": "王五。他很好。", "number": 47}))
+    long = index(IndexSpec(source=str(tmp_path / "long.jsonl"), name="long", embedder="none"), None, store, hush)
+    [row] = rows(made(store, long, question="number 47 住着谁？", sentences=1))
+    assert row["answer"] == "a: 王五。他很好。 number: 47 [1]"
 
 
 def test_a_file_of_questions_is_answered_line_by_line(store: Store, facts: Artifact, tmp_path: Path) -> None:

@@ -91,7 +91,9 @@ def by_words(question: str, passage: Passage) -> list[Rated]:
 
 
 def _parts(spans: Sequence[Span], count: int) -> list[Sequence[Span]]:
-    return [spans[place : place + count] for place in range(0, len(spans), count)]
+    """Give runs of so many; the last may begin within the one before."""
+    last = max(0, len(spans) - count)
+    return [spans[min(place, last) :][:count] for place in range(0, len(spans), count)]
 
 
 def _overlap(wanted: frozenset[str], found: frozenset[str]) -> float:
