@@ -6,6 +6,7 @@ said it: it is shown as quoted text.
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -45,9 +46,15 @@ def plain_text(text: str) -> str:
 def numbered(passages: Sequence[Passage], first: int = 1) -> str:
     """Give passages as a prompt shows them: a number, where it stands, and the text in quotation marks."""
     return "\n\n".join(
-        f"[{number}] ({plain_text(passage.label())})\n«{inside(passage.read)}»"
-        for number, passage in enumerate(passages, first)
+        f"[{number}] ({_place(passage)})\n«{inside(passage.read)}»" for number, passage in enumerate(passages, first)
     )
+
+
+def _place(passage: Passage) -> str:
+    """Say where a passage stands, in one line, without headings that speak to the machine."""
+    headings = tuple(heading for heading in passage.chunk.heading if not is_order(heading))
+    said = replace(passage, chunk=replace(passage.chunk, heading=headings)).label()
+    return " ".join(inside(said).split())
 
 
 def inside(text: str) -> str:
