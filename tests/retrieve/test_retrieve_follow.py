@@ -106,6 +106,26 @@ def test_links_of_web_pages_are_followed_to_where_they_point(
     assert found(base, "goods sent month", "recursive", 9) == ["Returns", "Shipping"]
 
 
+CARDS = """<html><body><h1>Shop</h1><h3><a href="pay.html">How to pay</a> <a href="#pay">#</a></h3><p>With cards.</p>
+<a href="send.html"><div><h3>Delivery</h3><p>By carriage.</p></div></a><a href="none.html"><img src="x.png"></a>
+<h3>Opening</h3><p>At noon.</p></body></html>"""
+
+
+def test_links_of_headings_and_around_blocks_are_those_of_what_they_head(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("site").mkdir()
+    Path("site/index.html").write_text(CARDS, encoding="utf-8")
+    for name in ("pay", "send", "none"):
+        Path(f"site/{name}.html").write_text(f"<body><p>Page of {name}.</p></body>", encoding="utf-8")
+    index(IndexSpec(source="site", embedder="none", cut=CutSpec(parent_tokens=0)), None, store, hush)
+    base = open_index(store.root / "knowledge" / "knowledge")
+    assert found(base, "cards", "recursive") == ["How to pay #", "Page of pay."]
+    assert found(base, "carriage", "recursive") == ["Delivery", "Page of send."]
+    assert found(base, "noon", "recursive") == ["Opening"]
+
+
 def test_articles_of_a_law_are_followed_by_their_numbers(base: KnowledgeBase) -> None:
     hits = base.search("违反规定的赔偿", SearchSpec(way="bm25", path="recursive", top=2)).hits
     assert [hit.chunk.text[:3] for hit in hits] == ["第二条", "第三条"]

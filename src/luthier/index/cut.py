@@ -78,13 +78,13 @@ class Section:
     heading: tuple[str, ...]
     blocks: list[tuple[Block, int]] = field(default_factory=list)
     """With where each begins in the document's text."""
-    anchors: list[str] = field(default_factory=list)
-    """Names by which its heading can be linked to."""
+    heads: list[tuple[str, str]] = field(default_factory=list)
+    """What its heading links to, and the names by which that can be linked to; which of both, and the name."""
 
     def marks(self) -> list[tuple[int, str, str]]:
         """Give where in the document it links to something, or can be linked to: the place, which of both, the name."""
         texts = [(block, begin) for block, begin in self.blocks if block.kind != "row"]
-        above = [(texts[0][1], ANCHORS, name) for name in self.anchors] if texts else []
+        above = [(texts[0][1], kind, name) for kind, name in self.heads] if texts else []
         return above + sorted(
             (begin + place, kind, name)
             for block, begin in texts
@@ -126,9 +126,8 @@ def _sections(parsed: Parsed) -> Iterator[Section]:
                 only_headings = []
             path = [(level, text) for level, text in path if level < block.level]
             path.append((block.level, block.text))
-            above = [] if section.blocks else section.anchors  # of a heading with nothing of its own
-            own = [name for _, name in block.metadata.get(ANCHORS, ())]
-            section = Section(tuple(text for _, text in path), anchors=[*above, *own])
+            above = [] if section.blocks else section.heads  # of a heading with nothing of its own
+            section = Section(tuple(text for _, text in path), heads=[*above, *_heads(block)])
             only_headings.append((block, begin))
         elif block.text.strip():
             section.blocks.append((block, begin))
@@ -138,7 +137,13 @@ def _sections(parsed: Parsed) -> Iterator[Section]:
         yield section
     elif only_headings:  # headings at the end with nothing below them: their words must be found too
         last = [(Block("text", block.text, 0, block.page), place) for block, place in only_headings]
-        yield Section(section.heading[:-1], last, section.anchors)
+        yield Section(section.heading[:-1], last, section.heads)
+
+
+def _heads(heading: Block) -> list[tuple[str, str]]:
+    """Give a heading's marks; a link into its own page is one to itself, to be copied from there."""
+    marks = [(kind, name) for kind in (ANCHORS, LINKS) for _, name in heading.metadata.get(kind, ())]
+    return [(kind, name) for kind, name in marks if kind == ANCHORS or not name.startswith("#")]
 
 
 def _groups(sections: Iterator[Section], text: str, sizes: Sizes, count: CountTokens) -> Iterator[list[Draft]]:

@@ -106,8 +106,8 @@ class _Walk:
         self._parts: list[str] = []
         self._noted: list[tuple[str, str]] = []
         """What the marks in gathered text mean: a link and where to, or a name that can be linked to."""
-        self._waiting: list[str] = []
-        """Names of elements of which nothing was gathered yet."""
+        self._waiting: list[tuple[str, str]] = []
+        """The same, of elements of which nothing was gathered yet."""
 
     def inside(self, parent: Any, depth: int) -> None:
         for node in parent.iter(include_text=True):
@@ -127,7 +127,11 @@ class _Walk:
             self._block(node, tag, depth)
             self.end()
         elif not tag.startswith(("-", "_")):  # comments and the like
-            self._parts.append(self._marks(node))
+            if tag == "a" and any(inner.tag in HEADINGS or inner.tag in BLOCKS for inner in node.traverse()):
+                self.end()
+                self._waiting += _noted(node)  # a link around whole blocks
+            else:
+                self._parts.append(self._marks(node))
             self.inside(node, depth + 1)
 
     def _block(self, node: Any, tag: str, depth: int) -> None:
@@ -153,12 +157,9 @@ class _Walk:
 
     def _marks(self, node: Any) -> str:
         """Give the marks of what an element links to, and of the names by which it is linked to."""
-        given = node.attributes if node.tag == "a" else {"id": node.id}
-        found = [(kind, given.get(name)) for name, kind in (("id", ANCHORS), ("name", ANCHORS), ("href", LINKS))]
-        noted = [(kind, value) for kind, value in found if value]
         first = len(self._noted)
-        self._noted += noted
-        return "".join(f"\x00{first + place}\x00" for place in range(len(noted)))
+        self._noted += _noted(node)
+        return "".join(f"\x00{place}\x00" for place in range(first, len(self._noted)))
 
     def _said(self, parent: Any) -> str:
         """Give the text inside an element, with marks."""
@@ -174,17 +175,27 @@ class _Walk:
         """Keep a block, with where its marks stood; names of one without a text are the next one's."""
         marked = _MARKS_FIRST.sub(r"\2\1", marked).strip()
         text = _MARK.sub("", marked).strip()
-        found: dict[str, list[tuple[int, str]]] = {LINKS: [], ANCHORS: [(0, name) for name in self._waiting]}
+        found: dict[str, list[tuple[int, str]]] = {LINKS: [], ANCHORS: []}
+        for sort, value in self._waiting:
+            found[sort].append((0, value))
         gone = 0
         for mark in _MARK.finditer(marked):
             sort, value = self._noted[int(mark[1])]
             found[sort].append((min(mark.start() - gone, max(0, len(text) - 1)), value))
             gone += len(mark[0])
         if not text:
-            self._waiting = [name for _, name in found[ANCHORS]]
+            links = [pair for pair in self._waiting if pair[0] == LINKS]
+            self._waiting = [*links, *((ANCHORS, name) for _, name in found[ANCHORS])]
             return
         self._waiting = []
         self.blocks.append(Block(kind, text, level, metadata={name: rows for name, rows in found.items() if rows}))
+
+
+def _noted(node: Any) -> list[tuple[str, str]]:
+    """Give the names of an element, and what it links to."""
+    given = node.attributes if node.tag == "a" else {"id": node.id}
+    found = [(kind, given.get(name)) for name, kind in (("id", ANCHORS), ("name", ANCHORS), ("href", LINKS))]
+    return [(kind, value) for kind, value in found if value]
 
 
 def _is_data(table: Any) -> bool:
