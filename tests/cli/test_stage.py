@@ -112,6 +112,18 @@ def test_an_address_with_an_equals_sign_is_no_setting(tail: str, project: str, c
     assert where == "  where: fetch, key source"
 
 
+@pytest.mark.parametrize("source", ["dataset:./none?split=train", "part/lang=en/rows.jsonl"])
+def test_the_name_of_a_data_set_and_a_path_with_an_equals_sign_are_no_settings(
+    source: str, tiny_store: Store, tiny_model: Artifact, capsys: Caught
+) -> None:
+    project = ["--project", str(tiny_store.root)]
+    error, _, _ = refused(capsys, *project, "prepare", source, "--model", tiny_model.id)
+    assert "unknown key" not in error
+    assert "'./none'" in error or repr(source) in error
+    error, _, _ = refused(capsys, *project, "prepare", "a.csv", "wheree.a:b/c=1", "--model", tiny_model.id)
+    assert error == "error: unknown key 'wheree'"
+
+
 def test_a_stage_of_one_source_refuses_two(project: str, capsys: Caught) -> None:
     error, where, mend = refused(capsys, "--project", project, "fetch", "a", "b")
     assert error == "error: source is ['a', 'b']"

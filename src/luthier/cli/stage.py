@@ -102,9 +102,10 @@ def _assignments(stage: Stage, settings: tuple[str, ...]) -> list[str]:
 
 
 def _is_assignment(word: str) -> bool:
-    """Whether it is key=value; an address or a path may have an equals sign further on."""
+    """Whether it is key=value; an address, a path or the name of a data set may have an equals sign further on."""
     key, equals, _ = word.partition("=")
-    return bool(equals) and "://" not in key and not key.startswith(("/", "./", "../", "~"))
+    first = key.partition(".")[0]  # behind a point any column may be named: `where.a/b=1`
+    return bool(equals) and bool(first) and not any(mark in first for mark in ":/?~")
 
 
 def _inputs(
