@@ -57,6 +57,24 @@ def test_what_is_made_is_whole_and_told(store: Store, told: list[Event]) -> None
     store.verify(artifact)
 
 
+def test_files_may_be_read_by_whoever_may_read_their_folder_and_what_is_linked_stays_as_it_is(
+    store: Store, tmp_path: Path
+) -> None:
+    (tmp_path / "own").write_text("1")
+    (tmp_path / "own").chmod(0o600)
+
+    def build(out: Path, work: Path) -> Mapping[str, Any]:
+        out.chmod(0o750)
+        (out / "weights").write_text("1")
+        (out / "weights").chmod(0o600)
+        (out / "linked").symlink_to(tmp_path / "own")
+        return {}
+
+    found = store.make(order(), build, hush).folder
+    assert (found / "weights").stat().st_mode & 0o777 == 0o640
+    assert (tmp_path / "own").stat().st_mode & 0o777 == 0o600
+
+
 def test_what_is_made_is_not_made_again(store: Store, told: list[Event]) -> None:
     first = made(store)
     assert store.make(order(), never, told.append) == first

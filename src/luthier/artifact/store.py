@@ -10,6 +10,7 @@
 
 import os
 import shutil
+import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -235,10 +236,16 @@ def _begins(found: str, name: str) -> bool:
 
 
 def _seal(out: Path) -> dict[str, dict[str, Any]]:
-    """Force every file to disk and give its size and checksum."""
+    """Force every file to disk and give its size and checksum.
+
+    A file may be read by whoever may read its folder: safetensors writes some that their owner alone may read.
+    """
     files = {}
+    readers = out.stat().st_mode & 0o444
     for path in sorted(out.rglob("*")):
         if path.is_file():
+            if not path.is_symlink():
+                path.chmod(stat.S_IMODE(path.stat().st_mode) | readers)
             atomic.sync(path)
             files[path.relative_to(out).as_posix()] = {"bytes": path.stat().st_size, "sha256": atomic.sha256(path)}
         else:
