@@ -154,6 +154,7 @@ def test_an_answer_that_shares_a_token_with_its_opening_is_refused(chatml: Templ
         chatml.render(shared)
     assert caught.value.where == str(chatml.folder)
     assert "line breaks" in caught.value.mend
+    assert "not a blank" in caught.value.mend
 
 
 def test_thinking_is_learned_or_masked_with_its_markers(qwen3: Template) -> None:

@@ -38,7 +38,8 @@ class Masker:
             return DataError(
                 "an answer melts into what the template writes before or after it: they share a token",
                 where=self._where,
-                mend="take the blanks and line breaks at the beginning and end of the answers away",
+                mend="take blanks and line breaks at the beginning and end of the answers away; where there are none, "
+                "let the template end what stands before an answer with a line break or a control token, not a blank",
             )
         learned = []
         for number, span in enumerate(row.spans):
