@@ -231,3 +231,13 @@ def test_every_finding_is_planted_above() -> None:
     above = Path(__file__).read_text(encoding="utf-8").partition("def test_every_finding_is_planted_above")[0]
     codes = set(re.findall(r'"(D\d{3})"', above))
     assert set(FINDINGS) - {"D199"} == codes
+
+
+def test_shares_are_of_examples_where_a_talk_gives_several(lint: Lint, store: Store) -> None:
+    model = fetch(FetchSpec(source="tiny:llama", template="qwen3"), store, hush)
+    first, *others = [turns(f"{name}?", f"{name}!")["messages"] for name in ("Glue", "Wood", "Bow", "Case")]
+    rows = [{"messages": [*first, *other]} for other in others]
+    (again,) = [
+        one for one in lint(rows, *ALL_TRAIN, model=model, project=store.root)["findings"] if one["code"] == "D303"
+    ]
+    assert (again["count"], again["of"]) == (2, 6)

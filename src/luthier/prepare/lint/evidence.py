@@ -74,6 +74,11 @@ class Evidence:
         return f"{self.sources[int(fact['source'])]}:{int(fact['line'])}"
 
     @property
+    def rows_in_all(self) -> int:
+        """What shares are of: the rows that were read, or the examples where a row gives several."""
+        return max(self.rows_read, len(self.facts))
+
+    @property
     def taken(self) -> Rows:
         """The rows that are in some split."""
         return np.flatnonzero(self.split != NOT_TAKEN)

@@ -29,10 +29,10 @@ def dropped_as(code: str, *, by: str = "bad_rows", flag: Flag | None = None) -> 
         if flag is not None and together.count == 0:
             taken = evidence.taken
             rows = taken[(evidence.facts["flags"][taken] & int(flag)) != 0]
-            return hits(evidence, rows, evidence.rows_read, by_length, is_settled=is_settled)
+            return hits(evidence, rows, evidence.rows_in_all, by_length, is_settled=is_settled)
         if not together.count:
             return None
-        return Hits(together.count, evidence.rows_read, together.places, is_settled=is_settled)
+        return Hits(together.count, evidence.rows_in_all, together.places, is_settled=is_settled)
 
     return find
 

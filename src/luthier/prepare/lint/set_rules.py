@@ -74,7 +74,7 @@ def exact(evidence: Evidence) -> Hits | None:
     is_dropped = evidence.spec.clean.exact_duplicates == "drop"
     note = "left out: each content is kept once" if is_dropped else "kept, and learned as often"
     what = "the same content as another row"
-    return hits(evidence, again, evidence.rows_read, what, note=note, is_settled=is_dropped)
+    return hits(evidence, again, evidence.rows_in_all, what, note=note, is_settled=is_dropped)
 
 
 def near(evidence: Evidence) -> Hits | None:
@@ -82,7 +82,7 @@ def near(evidence: Evidence) -> Hits | None:
     told = evidence.dropped.get("near duplicate")
     if told is not None and told.count:
         note = f"left out: alike to {evidence.spec.clean.near_duplicates:.0%} or more"
-        return Hits(told.count, evidence.rows_read, told.places, note=note, is_settled=True)
+        return Hits(told.count, evidence.rows_in_all, told.places, note=note, is_settled=True)
     if evidence.near is None:
         return None
     train = evidence.rows_of("train")
