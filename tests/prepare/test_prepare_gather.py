@@ -156,12 +156,27 @@ def test_rows_of_two_tasks_are_not_put_together(run: Run) -> None:
     assert "prepare each kind of rows by itself" in caught.value.mend
 
 
+def test_a_row_of_another_form_than_the_first_says_which_column_it_has_not(run: Run) -> None:
+    with pytest.raises(DataError) as caught:
+        run([{"text": "a tone", "label": "good"}, {"instruction": "1", "output": "2"}], PrepareSpec())
+    assert caught.value.what == "text is empty: the row has no column 'text', as rows of classification have"
+    assert caught.value.where == "a.json:6"
+    with pytest.raises(DataError) as caught:
+        run([{"q": "1", "a": "1"}, {"q": "2", "answer": "2"}], PrepareSpec(columns=PAIR))
+    assert caught.value.what == "the answer is empty: the row has no column 'a', as rows of columns have"
+
+
 def test_a_row_without_its_group_is_bad_when_groups_decide_the_split(run: Run) -> None:
     rows = [{"q": "1", "a": "1", "g": 7}, {"q": "2", "a": "2"}]
+    spec = PrepareSpec(columns=GROUPED, split=SplitSpec(by="group"))
     with pytest.raises(DataError) as caught:
-        run(rows, PrepareSpec(columns=GROUPED, split=SplitSpec(by="group")))
-    assert caught.value.what == "g is empty"
+        run(rows, spec)
+    assert caught.value.what == "there is no column 'g'"
     assert caught.value.where == "a.json:7"
+    assert caught.value.mend.startswith("name one of those there are: 'q', 'a'; or set split.by=content")
+    with pytest.raises(DataError) as caught:
+        run([rows[0], {"q": "2", "a": "2", "g": ""}], spec)
+    assert caught.value.what == "g is empty"
     assert "split.by=content" in caught.value.mend
     assert [example.group for example in examples(run(rows, PrepareSpec(columns=GROUPED)))] == ["7", ""]
 

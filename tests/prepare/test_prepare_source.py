@@ -109,7 +109,9 @@ def test_a_file_of_unknown_format_is_answered_with_the_known_ones(tmp_path: Path
         find_sources([str(tmp_path / "a.xlsx")])
     assert "'a.xlsx'" in caught.value.what
     assert caught.value.where == str(tmp_path / "a.xlsx")
-    assert ".csv, .tsv, .json, .jsonl" in caught.value.mend
+    assert caught.value.mend.startswith(
+        "save the table as CSV; prepare reads a file that ends in .csv, .tsv, .json, .jsonl"
+    )
     (tmp_path / "a.parquet.gz").write_bytes(b"PK")
     with pytest.raises(DataError, match="cannot be told from its name"):
         find_sources([str(tmp_path / "a.parquet.gz")])
@@ -135,6 +137,21 @@ def test_a_wrong_byte_is_named_by_offset_and_line(tmp_path: Path) -> None:
     assert caught.value.what == "byte 14 is 0xc4, which is not utf-8"
     assert caught.value.where == "rows.csv:2"
     assert "encoding=gb18030" in caught.value.mend
+
+
+def test_a_file_that_is_no_text_says_so_whatever_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"PK\x03\x04\x14\0\x06" + bytes(range(256)))
+    with pytest.raises(DataError) as caught:
+        read(path)
+    assert caught.value.what == "byte 5 is 0x00: this is no text"
+    assert caught.value.where == "rows.csv"
+    assert "a table saved as CSV, an archive unpacked" in caught.value.mend
+    path.write_bytes("q,a\n1,2\n".encode("utf-16-le"))
+    with pytest.raises(DataError) as caught:
+        read(path)
+    assert "encoding (utf-16-le)" in caught.value.mend
+    assert read(path, "utf-16-le") == "q,a\n1,2\n"
 
 
 def test_a_wrong_byte_far_into_a_marked_file_keeps_its_true_offset(tmp_path: Path) -> None:

@@ -104,9 +104,20 @@ class Form:
             example = Example(id="", source=row.place, group=group, tag=tag, **fields)
             return replace(example, id=content_id(example))
         except BadRow as bad:
-            return bad.at(row.place)
+            return self._fault(bad, row)
         except RecursionError:
             return Fault("not JSON", "the row is nested too deeply", row.place, "write it flatter")
+
+    def _fault(self, bad: BadRow, row: Row) -> Fault:
+        """Say it, and which column the row does not even have: it may be of another form than the first."""
+        fault = bad.at(row.place)
+        columns = self.spec.columns
+        wanted = [column for name, column in self.names.items() if name != labels.KIND]
+        wanted += [column for column in (columns.user, columns.assistant) if column]
+        missing = [column for column in wanted if column not in row.data]
+        if self.spec.map or not missing:
+            return fault
+        return replace(fault, what=f"{fault.what}: the row has no column {missing[0]!r}, as rows of {self.name} have")
 
     def _data(self, row: Row) -> Data:
         return mapped(row.data, self.spec.map) if self.spec.map else row.data

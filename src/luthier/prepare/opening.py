@@ -17,6 +17,8 @@ MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM
 """Byte order mark -> encoding."""
 CHUNK = 1 << 18
 """Bytes read at a time."""
+HEAD = 4096
+"""Bytes at the beginning in which a byte 0 shows that a file is no text."""
 
 
 @contextmanager
@@ -53,13 +55,22 @@ def opened(source: Source, encoding: str, tell: Tell) -> Iterator[io.TextIOWrapp
 
 
 def encoding_of(head: bytes, encoding: str, source: Source, tell: Tell) -> str:
-    """Give the encoding: the one named, or the one that the first bytes show, which is told."""
+    """Give the encoding: the one named, or the one that the first bytes show, which is told.
+
+    Raises DataError where they show that it is no text.
+    """
     if encoding != "auto" and codecs.lookup(encoding).name != "utf-8":
         return encoding
     for mark, name in MARKS.items():
         if head.startswith(mark) and (encoding == "auto" or mark == codecs.BOM_UTF8):
             tell(Chose("encoding", name, why=f"{source.label} begins with its byte order mark"))
             return name
+    if b"\0" in head[:HEAD]:
+        raise DataError(
+            f"byte {head.index(bytes(1))} is 0x00: this is no text",
+            where=source.label,
+            mend="give a file of rows (a table saved as CSV, an archive unpacked), or set encoding (utf-16-le)",
+        )
     return "utf-8"
 
 

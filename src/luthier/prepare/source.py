@@ -21,6 +21,14 @@ NOT_ROWS = {
     "config.json", "readme.txt", "license.txt", "licence.txt", "notice.txt", "requirements.txt", "mapping.txt",
 }  # fmt: skip
 """Files that stand beside rows and hold none; named outright, they are read."""
+INSTEAD = {
+    **dict.fromkeys((".xlsx", ".xls", ".ods"), "save the table as CSV"),
+    **dict.fromkeys((".zip", ".tar", ".tgz", ".7z", ".bz2", ".xz"), "unpack it"),
+    **dict.fromkeys(
+        (".pdf", ".docx", ".pptx", ".html", ".md"), "save its text as .txt (luthier index reads it as it is)"
+    ),
+}
+"""What to do with a file that people take for rows."""
 TEXT_END, LABELS_END = "_text.txt", "_labels.txt"
 """Two files that belong together, line by line, as TweetEval keeps them (cardiffnlp/tweeteval)."""
 
@@ -155,7 +163,9 @@ def _file(path: Path, label: str) -> Source:
         raise DataError(
             f"the format of {path.name!r} cannot be told from its name",
             where=str(path.absolute()),
-            mend=f"give {_formats()}",
+            mend=f"{INSTEAD[source.suffix]}; prepare reads {_formats()}"
+            if source.suffix in INSTEAD
+            else f"give {_formats()}",
         )
     if not path.name.endswith(TEXT_END):
         return source

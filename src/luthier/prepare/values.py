@@ -28,10 +28,19 @@ def wanted_text(value: Any, which: str) -> str:
     """Give a value as text. Raises BadRow for one that is none, or that UTF-8 cannot write."""
     text = text_of(value)
     if text is None:
+        kind = other_part(value)
+        if kind:
+            raise BadRow("not text", f"{which} holds a part of the type {kind!r}, not text", "only texts are read")
         raise BadRow("not text", f"{which} is {value!r:.60}, not text", "write it as one text")
     if not is_whole(text):
         raise BadRow("not text", f"{which} has half a surrogate pair", "write the character as one \\u pair")
     return text
+
+
+def other_part(value: Any) -> str:
+    """Give the type of the first part of a turn's content (OpenAI's form) that is no text, '' if there is none."""
+    types = [part.get("type") for part in value if isinstance(part, dict)] if isinstance(value, list) else []
+    return next((kind for kind in types if isinstance(kind, str) and kind != "text"), "")
 
 
 def is_whole(text: str) -> bool:

@@ -19,7 +19,7 @@ from luthier.prepare.clean.near import signatures, text_of
 from luthier.prepare.dropped import Dropped
 from luthier.prepare.facts import FACT, Flag
 from luthier.prepare.fault import Fault
-from luthier.prepare.filter import matches
+from luthier.prepare.filter import known_columns, matches
 from luthier.prepare.identity import content_id
 from luthier.prepare.lint.checks import Context, learned_characters, row_checks
 from luthier.prepare.render import Piece, Renderer
@@ -122,11 +122,17 @@ class Work:
             return found
         held = self._spec.split.hold_out
         if self._spec.split.by == "group" and not found.group:
-            what = f"{self._setup.sets[task.set_number].columns.group} is empty"
-            return Fault("no group", what, row.place, "fill it in, or set split.by=content")
+            return self._without_group(row, str(self._setup.sets[task.set_number].columns.group))
         if held is None or not matches(row.data, held.where):
             return Candidate(number, found, row.line, is_held=False)
         return Candidate(number, replace(found, tag=held.tag), row.line, is_held=True)
+
+    @staticmethod
+    def _without_group(row: Row, column: str) -> Fault:
+        if column in row.data:
+            return Fault("no group", f"{column} is empty", row.place, "fill it in, or set split.by=content")
+        mend = f"name one of those there are: {known_columns(column, row.data)}; or set split.by=content"
+        return Fault("no group", f"there is no column {column!r}", row.place, mend)
 
     def _cleaned(self, task: Task, candidates: list[Candidate], done: Done) -> list[Candidate]:
         """Apply the rules that look at one row; what they did is written beside the shard."""
