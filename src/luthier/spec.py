@@ -69,7 +69,9 @@ def read_settings(path: Path) -> Settings:
         ) from None
     if not isinstance(data, dict):
         raise SpecError(
-            f"the file holds {type(data).__name__}, not keys", where=str(path), mend="write `key: value` lines"
+            "the file is empty" if data is None else f"the file holds {type(data).__name__}, not keys",
+            where=str(path),
+            mend="write `key: value` lines",
         )
     return Settings(data, places, str(path))
 

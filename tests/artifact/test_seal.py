@@ -7,7 +7,7 @@ import pytest
 
 from luthier.artifact.card import NAME
 from luthier.artifact.order import Kind, Order
-from luthier.artifact.seal import parts_of, verify_release
+from luthier.artifact.seal import parts_of, verify_release, verify_released, verify_whole
 from luthier.artifact.store import Artifact, Store
 from luthier.errors import StoreError
 from luthier.event import hush
@@ -83,3 +83,28 @@ def test_an_altered_release_is_not_promoted(store: Store, released: tuple[Artifa
     (released[1].folder / "weights").write_text("other", encoding="utf-8")
     with pytest.raises(StoreError, match="differs from its checksum"):
         promote(store, second.id, hush)
+
+
+def test_the_base_of_a_released_adapter_is_looked_at_by_whoever_answers_with_it(
+    store: Store, released: tuple[Artifact, Artifact, Artifact]
+) -> None:
+    release, adapter, base = released
+    other = made(store, "adapter", "other", model=base.id)  # was never released
+    apart = made(store, "model", "apart", raw="sha256:0")
+    for artifact in (adapter, other, apart):
+        verify_released(store, artifact)
+        verify_whole(store, artifact)
+    (base.folder / "weights").write_text("other", encoding="utf-8")
+    for artifact in (adapter, other, base):
+        with pytest.raises(StoreError, match=f"weights of {base.id} differs .* {release.id} answers with it"):
+            verify_released(store, artifact)
+    with pytest.raises(StoreError, match=f"weights of {base.id} differs from its checksum"):
+        verify_whole(store, other)
+    verify_released(store, apart)
+
+
+def test_narrow_weights_hold_all_they_answer_with(store: Store) -> None:
+    wide = made(store, "model", "wide", raw="sha256:0")
+    narrow = made(store, "quantized", "narrow", model=wide.id)
+    (wide.folder / "weights").write_text("other", encoding="utf-8")
+    verify_whole(store, narrow)

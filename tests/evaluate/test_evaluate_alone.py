@@ -94,6 +94,28 @@ def test_a_model_that_was_altered_on_disk_is_not_asked(store: Store, sums: Path)
     assert found.opened == []
 
 
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [("positive", "heldout: all 30 answers are the same: 'positive'"), ("", "heldout: all 30 answers are empty")],
+)
+def test_answers_that_are_all_the_same_are_warned_of(
+    store: Store, sums: Path, told: list[Event], said: str, shown: str
+) -> None:
+    (sums / "task.yaml").write_text(
+        TASK.replace("filters: [last_number]\n", "") + "rows: sums.jsonl\n", encoding="utf-8"
+    )
+    found = bench(store, [example(1)])
+    found.models[found.tuned.id].say = lambda question: said
+    alone(found, EvaluateSpec(task=str(sums / "task.yaml"), alone=True, bootstrap=100), told)
+    [warned] = [event for event in told if isinstance(event, Warned) and "all 30" in event.what]
+    assert warned.what == shown
+    assert "mend the prompt or the filters" in warned.mend
+    told.clear()
+    spec = EvaluateSpec(task=str(sums / "task.yaml"), alone=True, bootstrap=100, limit=5)
+    alone(found, spec, told)  # five may be alike by chance
+    assert not [event for event in told if isinstance(event, Warned) and "the same" in event.what]
+
+
 def test_another_token_limit_asks_anew(store: Store, sums: Path) -> None:
     found = bench(store, [example(1)])
     found.models[found.tuned.id].say = adder

@@ -9,15 +9,17 @@ import pytest
 from fake_chat import FakeModel, made
 from fake_models import bench, example
 
-from luthier.artifact.store import Store
+from luthier.artifact.store import Artifact, Store
+from luthier.engine import judging
 from luthier.engine.judging import Case, ModelJudge, OfflineJudge, Verdict, read_verdict
 from luthier.engine.ports import Answer, Prompt, Sampling
 from luthier.errors import ServeError
+from luthier.evaluate import build
 from luthier.evaluate.ask import Reply
 from luthier.evaluate.judged import biases
 from luthier.evaluate.run import evaluate
 from luthier.evaluate.spec import EvaluateSpec
-from luthier.event import Event, Tell, Warned, hush
+from luthier.event import Event, Said, Tell, Warned, hush
 
 CONTEXT = "The bridge of Hamburg was built in 1901. It has twelve arches of stone."
 
@@ -142,6 +144,97 @@ def test_judged_answers_have_a_score_a_reason_and_a_count_of_the_unjudged(
     assert [event.what for event in told if isinstance(event, Warned) and "unjudged" in event.what] == [
         "heldout: 3 of 4 answers after are unjudged (judged_relevance): they count 0, a gate refuses"
     ]
+
+
+def test_what_is_unjudged_is_judged_once_more_by_the_same_order(
+    store: Store, tmp_path: Path, told: list[Event]
+) -> None:
+    task = tmp_path / "task.yaml"
+    task.write_text("title: t\nmetrics: [judged_relevance]\n", encoding="utf-8")
+    found = bench(store, [example(number) for number in range(4)])
+    judge = made(store, "model", "judge", {}, lambda out: None)
+    replies = ['{"reason": "fine", "score": 5}'] * 5 + ["nonsense"] * 6
+    asked: list[str] = []
+
+    def say(question: str) -> str:
+        asked.append(question)
+        return replies.pop(0) if replies else '{"reason": "mended", "score": 3}'
+
+    found.models[judge.id] = FakeModel(say)
+    spec = EvaluateSpec(task=str(task), judge=judge.id, bootstrap=100)
+
+    def order() -> Artifact:
+        return evaluate(spec, found.base, found.tuned, found.data, None, store, told.append, found.open_model)
+
+    first = order()
+    made_at = first.card.made_at
+    assert first.card.figures["heldout"]["unjudged"]["after"] == {"judged_relevance": 3}
+    asked.clear()
+    found.opened.clear()
+    again = order()
+    assert again.id == first.id
+    assert again.card.made_at > made_at
+    assert len(asked) == 3
+    assert found.opened == [judge.id]  # no answer is asked for anew
+    assert again.card.figures["heldout"]["unjudged"]["after"] == {"judged_relevance": 0}
+    assert again.card.figures["heldout"]["metrics"]["judged_relevance"]["after"] == pytest.approx((5 + 3 * 3) / 4)
+    assert not (again.folder / "kept").exists()
+    assert [event.text for event in told if isinstance(event, Said)] == [
+        f"3 answers of {first.id} are unjudged: the judge is asked about them once more"
+    ]
+    asked.clear()
+    order()
+    assert asked == []
+
+
+def test_unjudged_scores_from_which_something_was_made_stay(store: Store, tmp_path: Path, told: list[Event]) -> None:
+    task = tmp_path / "task.yaml"
+    task.write_text("title: t\nmetrics: [judged_relevance]\n", encoding="utf-8")
+    found = bench(store, [example(number) for number in range(4)])
+    judge = made(store, "model", "judge", {}, lambda out: None)
+    found.models[judge.id] = FakeModel(lambda asked: "nonsense")
+    spec = EvaluateSpec(task=str(task), judge=judge.id, bootstrap=100)
+    scores = evaluate(spec, found.base, found.tuned, found.data, None, store, hush, found.open_model)
+    user = made(store, "release", "by hand", {"scores": scores.id}, lambda out: None)
+    made_at = scores.card.made_at
+    evaluate(spec, found.base, found.tuned, found.data, None, store, told.append, found.open_model)
+    assert scores.card.made_at == made_at
+    [warned] = [event for event in told if isinstance(event, Warned)]
+    assert warned.what == f"8 answers of {scores.id} are unjudged, and stay so: {user.id} was made from it"
+    assert warned.mend == f"remove {user.id} first (luthier remove), then ask once more"
+
+
+def test_an_address_is_asked_about_what_it_left_unjudged_alone(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "rows.jsonl").write_text("".join(f'{{"q": "word{n}?"}}\n' for n in range(4)), encoding="utf-8")
+    task = tmp_path / "task.yaml"
+    task.write_text("title: t\nrows: rows.jsonl\nprompt: '{{ q }}'\nmetrics: [judged_relevance]\n", encoding="utf-8")
+    verdicts = ['{"score": 4}'] * 3 + ["nonsense"] * 2
+    answered: list[str] = []
+    judged: list[str] = []
+
+    def answer(question: str) -> str:
+        answered.append(question)
+        return "an answer"
+
+    def judge(question: str) -> str:
+        judged.append(question)
+        return verdicts.pop(0) if verdicts else '{"score": 5}'
+
+    monkeypatch.setattr(build, "RemoteModel", lambda *address: FakeModel(answer))
+    monkeypatch.setattr(judging, "RemoteModel", lambda *address: FakeModel(judge))
+    spec = EvaluateSpec(task=str(task), url="http://there/v1", judge="http://there/v1", bootstrap=100)
+
+    def order() -> Artifact:
+        return evaluate(spec, None, None, None, None, store, hush, None)  # type: ignore[arg-type]
+
+    assert order().card.figures["heldout"]["unjudged"]["value"] == {"judged_relevance": 1}
+    assert (len(answered), len(judged)) == (4, 5)
+    again = order()
+    assert (len(answered), len(judged)) == (4, 6)
+    assert again.card.figures["heldout"]["metrics"]["judged_relevance"]["value"] == (3 * 4 + 5) / 4
+    assert not (again.folder / "kept").exists()
 
 
 def test_a_judge_at_an_address_where_nobody_is_shows_before_a_model_is_asked(store: Store, tmp_path: Path) -> None:

@@ -70,7 +70,8 @@ def test_the_newest_trial_of_the_same_judge_is_quoted_and_asked_for_by_the_order
     court: Bench, tmp_path: Path, told: list[Event]
 ) -> None:
     before = ask(court, tmp_path / "judged.yaml")
-    trial = ask(court, tmp_path / "trial.yaml")
+    trial = ask(court, tmp_path / "trial.yaml", told)
+    assert not any("kappa is low" in event.what for event in told if isinstance(event, Warned))
     kappa = trial.card.figures["heldout"]["metrics"]["kappa"]["value"]
     assert kappa == 1  # words in common: the offline judge tells these apart
     quoted = ask(court, tmp_path / "judged.yaml", told)
@@ -90,7 +91,14 @@ def test_a_judge_that_agrees_by_chance_is_told_to_decide_nothing(
 ) -> None:
     judge = made(court.store, "model", "judge", {}, lambda out: None)
     court.models[judge.id] = FakeModel(lambda asked: '{"reason": "fine", "score": 5}')
-    ask(court, tmp_path / "trial.yaml", judge=judge.id)
+    ask(court, tmp_path / "trial.yaml", told, judge=judge.id)
+    [poor] = [event for event in told if isinstance(event, Warned) and "kappa is low" in event.what]
+    assert poor.what == (
+        "heldout: kappa is low, 0.00 where 0.4 is the least: this judge of relevance says what people say little more "
+        "often than by chance, and should decide nothing"
+    )
+    assert poor.mend == "take another judge (judge=ID or an address), and put that on trial"
+    told.clear()
     quoted = ask(court, tmp_path / "judged.yaml", told, judge=judge.id)
     assert find_trials(court.store, "offline", ["relevance"]) == {}  # another judge's trial says nothing of this one
     [warned] = [event for event in told if isinstance(event, Warned) and "should decide nothing" in event.what]

@@ -191,10 +191,18 @@ def test_bytes_that_are_not_utf_8_are_refused_with_their_place(tmp_path: Path) -
     assert (caught.value.where, caught.value.mend) == (str(path), "save the file as UTF-8")
 
 
-@pytest.mark.parametrize(("text", "kind"), [("- a\n", "list"), ("", "NoneType"), ("a\n", "str")])
-def test_a_file_without_keys_is_refused(tmp_path: Path, text: str, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("- a\n", "the file holds list, not keys"),
+        ("", "the file is empty"),
+        ("# nothing yet\n", "the file is empty"),
+        ("a\n", "the file holds str, not keys"),
+    ],
+)
+def test_a_file_without_keys_is_refused(tmp_path: Path, text: str, what: str) -> None:
     error = refusal(tmp_path, text)
-    assert error.what == f"the file holds {kind}, not keys"
+    assert error.what == what
     assert (error.where, error.mend) == (str(tmp_path / "work.yaml"), "write `key: value` lines")
 
 

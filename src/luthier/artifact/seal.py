@@ -7,26 +7,41 @@ hash-chained. So an altered file is found even where its card was altered with i
 from luthier.artifact import atomic
 from luthier.artifact.card import NAME
 from luthier.artifact.order import KINDS
-from luthier.artifact.released import history
+from luthier.artifact.released import history, kept
 from luthier.artifact.store import Artifact, Store
 from luthier.errors import StoreError
 
 NOT_ASKED = frozenset({"rows", "examples", "scores", "traffic"})
 """What a release was made from, but does not answer with."""
-WHOLE = frozenset({"model"})
+WHOLE = frozenset({"model", "quantized"})
 """What holds all it answers with: what it was made from is not looked at."""
 MEND = "put it back as it was from a copy, or go back to the release before (luthier release --rollback)"
 
 
-def parts_of(store: Store, release: Artifact) -> list[Artifact]:
-    """Give a release and every artifact it answers with: the model in it, that one's base or index."""
-    found: list[Artifact] = [release]
+def parts_of(store: Store, artifact: Artifact) -> list[Artifact]:
+    """Give an artifact and all that it answers with: of a release the model in it, and that one's base or index."""
+    found: list[Artifact] = [artifact]
     for part in found:
         for name in part.order.inputs.values() if part.kind not in WHOLE else ():
             kind = name.partition("-")[0]
             if kind in KINDS and kind not in NOT_ASKED and name not in [known.id for known in found]:
                 found.append(store.find(name))
     return found
+
+
+def verify_whole(store: Store, artifact: Artifact) -> None:
+    """Raise StoreError for the first file of an artifact, or of what it answers with, that was altered."""
+    for part in parts_of(store, artifact):
+        store.verify(part)
+
+
+def verify_released(store: Store, artifact: Artifact) -> None:
+    """Raise StoreError if an artifact answers with a part of a release that stands, and that is not as released."""
+    releases = [store.find(name, "release") for name in dict.fromkeys(kept(store))]
+    asked = {part.id for part in parts_of(store, artifact)} if releases else set()
+    for release in releases:
+        if asked & {part.id for part in parts_of(store, release)}:
+            verify_release(store, release)
 
 
 def seal(store: Store, release: Artifact) -> dict[str, str]:

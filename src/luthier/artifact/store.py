@@ -69,21 +69,22 @@ class Store:
         self.work = self.root / "work"
         self.track = self.root / TRACK
 
-    def make(self, order: Order, build: Build, tell: Tell, *, wait: bool = False) -> Artifact:
-        """Give the artifact of an order, building it only if it is not there.
+    def make(self, order: Order, build: Build, tell: Tell, *, wait: bool = False, anew: bool = False) -> Artifact:
+        """Give the artifact of an order, building it only if it is not there, or `anew`: then one that is there stays
+        until the other is whole.
 
         Raises BusyError if another process is making it, unless told to `wait` for its end. A build that dies leaves
         its work folder, never an artifact.
         """
         place = self.artifacts / order.id
         made = Artifact(order.id, place, order)
-        if made.exists:
+        if made.exists and not anew:
             tell(Skipped(order.stage, order.id, str(place)))
             return made
         if self.dry:
             return made
         with atomic.no_room(self.work / order.id), self._lock(order.id, tell if wait else None):
-            if (place / NAME).exists():  # another process finished it while we waited for the lock
+            if made.exists and not anew:  # another process finished it while we waited for the lock
                 tell(Skipped(order.stage, order.id, str(place)))
                 return made
             tell(Started(order.stage, order.id))
@@ -108,7 +109,8 @@ class Store:
         card = card_of(order, figures, files, datetime.now(UTC).isoformat(timespec="milliseconds"), seconds)
         atomic.write_json(out / NAME, to_plain(card))
         self.artifacts.mkdir(parents=True, exist_ok=True)
-        if place.exists():  # a folder without a card: not ours to keep
+        if place.exists():  # made anew, or a folder without a card: not ours to keep
+            (place / NAME).unlink(missing_ok=True)  # the card goes first: what is left is no artifact
             shutil.rmtree(place)
         os.rename(out, place)
         atomic.sync(self.artifacts)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from functools import partial
 
+from luthier.artifact.seal import verify_whole
 from luthier.artifact.store import Artifact, Store
 from luthier.compare.candidate import Candidate, Way, seconds_to_make
 from luthier.compare.spec import CompareSpec
@@ -38,7 +39,7 @@ def line_up(
 
 def _open(artifact: Artifact, store: Store, open_model: Callable[[Artifact], ChatModel]) -> ChatModel:
     """Open what is as it was made. Raises StoreError for what was altered: it would answer in another's name."""
-    store.verify(artifact)
+    verify_whole(store, artifact)
     return open_model(artifact)
 
 

@@ -4,11 +4,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from luthier.artifact.seal import verify_whole
 from luthier.artifact.store import Artifact, Store
 from luthier.engine.embed import open_embedder
 from luthier.engine.judging import OFFLINE, Judge, open_judge
 from luthier.engine.ports import ChatModel
 from luthier.engine.remote import RemoteModel
+from luthier.evaluate.again import bring_kept, keep
 from luthier.evaluate.ask import ask, how
 from luthier.evaluate.choose import read_prepared
 from luthier.evaluate.find_out import Find, Wanted
@@ -49,6 +51,7 @@ def build_scores(
     path = spec.rows_path()
     rows = read_own(task, path) if path is not None else read_prepared(given["data"].folder, spec.split)
     machine = {name: value for name, value in choices.items() if not name.startswith(KNOWLEDGE)}
+    bring_kept(store, work)
     bench = _bench(spec, store, work, open_model, tell)
 
     def side(name: str, role: str, answers: Kept, opener: Callable[[], ChatModel]) -> Side:
@@ -58,7 +61,7 @@ def build_scores(
         artifact = given[role]
 
         def opener() -> ChatModel:
-            store.verify(artifact)  # else answers of what was altered would be kept as this model's
+            verify_whole(store, artifact)  # else answers of what was altered would be kept as this model's
             return open_model(artifact)
 
         asked_how = [how(task, spec.seed), machine | living(store, [artifact])]
@@ -82,7 +85,9 @@ def build_scores(
     try:
         if criteria and "://" in spec.judge:
             bench.open()  # an address where nobody is shows before an hour of answers, not after
-        return measure_models(spec, task, rows, sides, names, out, Wanted(finders, trials), tell)
+        scores = measure_models(spec, task, rows, sides, names, out, Wanted(finders, trials), tell)
+        keep(scores, work, out)
+        return scores
     finally:
         bench.close()
 

@@ -18,6 +18,7 @@ from luthier.evaluate.judged import biases
 from luthier.evaluate.question import Question
 from luthier.evaluate.report import write_report
 from luthier.evaluate.spec import EvaluateSpec
+from luthier.evaluate.trials import POOR
 from luthier.event import Chose, Compared, Counted, Estimated, Tell, Warned
 from luthier.measure import classes, interval
 from luthier.measure.filters import apply_filters
@@ -147,7 +148,9 @@ def judge(
         _warn_of_unjudged(tag, len(rows), unjudged, tell)
     if task.kind == "judge":
         more["bias"] = {side: biases(one.replies) for side, one in said.items()}
+        _warn_of_poor(tag, table.get("kappa", {}).get("value"), task, tell)
     _warn_of_cut(tag, len(rows), more["cut"], task, tell)
+    _warn_of_one_answer(tag, rows, said, tell)
     return {"rows": len(rows), "groups": len(set(groups)), **more, "metrics": table}, records
 
 
@@ -219,6 +222,31 @@ def _warn_of_cut(tag: str, rows: int, cut: Mapping[str, int], task: TaskSpec, te
         )
 
 
+def _warn_of_poor(tag: str, kappa: float | None, task: TaskSpec, tell: Tell) -> None:
+    if kappa is not None and kappa < POOR:
+        tell(
+            Warned(
+                f"{tag}: kappa is low, {kappa:.2f} where {POOR} is the least: this judge of {task.criterion} says what "
+                "people say little more often than by chance, and should decide nothing",
+                "take another judge (judge=ID or an address), and put that on trial",
+            )
+        )
+
+
+def _warn_of_one_answer(tag: str, rows: Sequence[Question], said: Mapping[str, Said], tell: Tell) -> None:
+    """A model that answers everything alike did not understand what it was asked."""
+    if len(rows) < FEW_GROUPS or len({row.reference for row in rows}) == 1:
+        return
+    for side, one in said.items():
+        answers = set(one.answers)
+        if len(answers) == 1 and any(reply.texts or reply.options for reply in one.replies):
+            [answer] = answers
+            whose = "" if side == ALONE else f" {side}"
+            how = f"the same: {answer[:40]!r}" if answer else "empty"
+            what = f"{tag}: all {len(rows)} answers{whose} are {how}"
+            tell(Warned(what, "read some on the page: mend the prompt or the filters, or take it as the model's fault"))
+
+
 def _warn_of_unjudged(tag: str, rows: int, unjudged: Mapping[str, Mapping[str, int]], tell: Tell) -> None:
     for side, found in unjudged.items():
         for name, count in found.items():
@@ -227,7 +255,7 @@ def _warn_of_unjudged(tag: str, rows: int, unjudged: Mapping[str, Mapping[str, i
                 tell(
                     Warned(
                         f"{tag}: {count} of {rows} answers{whose} are unjudged ({name}): they count 0, a gate refuses",
-                        "read why on the page; mend the judge, remove these scores (luthier remove), ask once more",
+                        "read why on the page, mend the judge, run the same command: it is asked about them again",
                     )
                 )
 

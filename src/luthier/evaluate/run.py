@@ -9,8 +9,9 @@ from luthier.artifact.order import Order
 from luthier.artifact.store import Artifact, Store, check_kind
 from luthier.engine.ports import ChatModel
 from luthier.errors import KindError
+from luthier.evaluate.again import is_to_judge_again
 from luthier.evaluate.files import peer_files, row_files
-from luthier.evaluate.spec import TOOL, EvaluateSpec
+from luthier.evaluate.spec import OFFLINE, TOOL, EvaluateSpec
 from luthier.evaluate.trials import criteria_of, find_trials
 from luthier.event import Tell, Warned
 from luthier.model.machine import choose_device, choose_dtype
@@ -38,7 +39,8 @@ def evaluate(
     report.html, task.json.
 
     Answers are kept as they come: a killed evaluation goes on where it was, and what a model has answered once is not
-    asked again. Models are opened one after the other, and only while answers of theirs are missing.
+    asked again. Models are opened one after the other, and only while answers of theirs are missing. Scores that are
+    there are made again where their judge, a model, left answers unjudged.
     Raises SpecError for a task that cannot be used, KindError for artifacts that do not belong together, DataError for
     rows that cannot be judged.
     """
@@ -68,7 +70,9 @@ def evaluate(
     choices = {"device": device, "dtype": choose_dtype(device).value}
     choices |= {TOOL: " ".join(row(TOOL).pins)} if spec.peer else {}
     choices |= living(store, list(given.values()))
-    return store.make(Order("scores", "evaluate", VERSION, spec.model_dump(mode="json"), inputs, choices), build, tell)
+    order = Order("scores", "evaluate", VERSION, spec.model_dump(mode="json"), inputs, choices)
+    anew = spec.judge != OFFLINE and is_to_judge_again(store, order.id, tell)
+    return store.make(order, build, tell, anew=anew)
 
 
 def _check_lineage(base: Artifact, tuned: Artifact, data: Artifact | None, tell: Tell) -> None:

@@ -11,6 +11,8 @@ from luthier.measure.task import TaskSpec, fingerprint, read_task
 from luthier.spec import Spec
 
 TOOL = "lm-eval"
+OFFLINE = "offline"
+"""The judge that goes by words."""
 PEER = "lm_eval:"
 """How the name of a task begins that lm-eval asks."""
 
@@ -29,7 +31,7 @@ class EvaluateSpec(Spec):
     """Ask, alone, the model behind this OpenAI address in place of an artifact."""
     name: str = ""
     """Which of the address's models; empty: the first it has."""
-    judge: str = "offline"
+    judge: str = OFFLINE
     """Who judges, where a task has judged metrics or puts a judge on trial: an artifact's id, an OpenAI address, or
     `offline`, which goes by words, numbers and denials."""
     embedder: str = "minilm"

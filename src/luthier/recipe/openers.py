@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from luthier.artifact.released import current
-from luthier.artifact.seal import verify_release
+from luthier.artifact.seal import verify_release, verify_released
 from luthier.artifact.store import Artifact, Store
 from luthier.engine.ports import ChatModel
 from luthier.errors import KindError, StoreError
@@ -35,6 +35,8 @@ def open_artifact(
             where=str(artifact.folder),
             mend=f"give one of the kind {' or '.join(OPENERS)}",
         )
+    if artifact.kind != "release":
+        verify_released(store, artifact)
     return opener(store, artifact, Wish(name or artifact.id, dtype, engine, tell))
 
 
