@@ -1,5 +1,6 @@
 """What the machine is said to be able to do."""
 
+import logging
 import os
 import resource
 import shutil
@@ -74,6 +75,13 @@ def test_fewer_kernels_are_kept_unless_the_environment_says_otherwise(monkeypatc
     machine.keep_few_kernels()
     assert os.environ.pop("ONEDNN_PRIMITIVE_CACHE_CAPACITY") == machine.KERNELS_KEPT
     assert os.environ["LRU_CACHE_CAPACITY"] == "7"
+
+
+def test_of_torchao_errors_are_heard_and_warnings_are_not() -> None:
+    machine.quiet_libraries()
+    for name in ("torchao", "torch.utils._pytree"):
+        assert not logging.getLogger(name).isEnabledFor(logging.WARNING)
+        assert logging.getLogger(name).isEnabledFor(logging.ERROR)
 
 
 def test_a_limit_of_addresses_bounds_what_is_free() -> None:

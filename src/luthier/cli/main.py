@@ -8,7 +8,7 @@ import click
 
 from luthier import __version__
 from luthier.errors import GateError, LuthierError, Stopped
-from luthier.model.machine import keep_few_kernels
+from luthier.model.machine import keep_few_kernels, quiet_libraries
 from luthier.recipe.stages import STAGES
 
 WORDS: dict[str, tuple[str, str]] = {
@@ -66,6 +66,7 @@ def main(arguments: list[str] | None = None) -> None:
     # quiet one loses 3 % of training, a busy one answers up to twice as fast (docs/experiments.md)
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     keep_few_kernels()
+    quiet_libraries()
     try:
         luthier.main(arguments, prog_name="luthier", standalone_mode=False)
     except LuthierError as error:

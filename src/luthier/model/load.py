@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from luthier.errors import LuthierError, ModelError
-from luthier.model.machine import check_device, keep_few_kernels
+from luthier.model.machine import check_device, keep_few_kernels, quiet_libraries
 from luthier.model.quantized import bars_hidden, keep_layout, quantization, unpack
 from luthier.model.template import read_config
 
@@ -187,13 +187,11 @@ def _check_all_placed(adapted: Any, folder: Path) -> None:
 
 def silence() -> None:
     """Turn off the progress bars and the chatter of transformers: what matters is told as events."""
-    import logging
-
     from transformers.utils import logging as library
 
     library.disable_progress_bar()
     library.set_verbosity_error()
-    logging.getLogger("accelerate").setLevel(logging.ERROR)
+    quiet_libraries()
 
 
 def _check_weights(folder: Path) -> None:

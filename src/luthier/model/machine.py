@@ -1,5 +1,6 @@
 """What this machine can do, told without loading torch: device, number format, memory, disk."""
 
+import logging
 import os
 import platform
 import resource
@@ -63,6 +64,17 @@ def keep_few_kernels() -> None:
     """Bound what compiled kernels hold; heeded until the first matrix product of the process."""
     for name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
         os.environ.setdefault(name, KERNELS_KEPT)
+
+
+QUIET = ("accelerate", "torchao", "torch.utils._pytree")
+"""Loggers that warn of nothing a user can mend: torchao of kernels for other devices, and torch of torchao. PEFT and
+transformers import torchao wherever it is installed."""
+
+
+def quiet_libraries() -> None:
+    """Let these loggers tell of errors only; before the libraries are imported, which warn at that."""
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 DEVICES: dict[str, Device] = {

@@ -21,6 +21,8 @@ class Kind:
     weight_bytes: float
     """Bytes of one weight of a linear layer, its scales included."""
     about: str
+    package: str = "bitsandbytes"
+    """What makes it, and reads it."""
 
 
 def _nf4(dtype: Any) -> Any:
@@ -40,18 +42,34 @@ def _int8(dtype: Any) -> Any:
     return BitsAndBytesConfig(load_in_8bit=True)
 
 
+def _torchao(dtype: Any) -> Any:
+    from torchao.quantization import Int8WeightOnlyConfig
+    from transformers import TorchAoConfig
+
+    return TorchAoConfig(Int8WeightOnlyConfig())
+
+
 KINDS: dict[str, Kind] = {
     # 4 bits, an 8-bit scale for each 64 weights, a float for each 256 of these (arXiv:2305.14314, section 3)
     "nf4": Kind(_nf4, 0.5 + 1 / 64 + 4 / (64 * 256), "4-bit NormalFloat with doubly quantised scales: QLoRA"),
     "int8": Kind(_int8, 1.0, "8-bit integers, outlier columns apart (arXiv:2208.07339)"),
 }
+"""On these an adapter can learn."""
+WRITTEN: dict[str, Kind] = {
+    **KINDS,
+    "torchao": Kind(_torchao, 1.0, "8-bit integers with a scale for each output", package="torchao"),
+}
+"""In these a model can be written."""
 PACKAGES = {
     "bitsandbytes": "bitsandbytes",
+    "torchao": "torchao",
     "gptq": "gptqmodel",
     "awq": "gptqmodel",
     "compressed-tensors": "compressed_tensors",
 }
 """What a base that comes quantised needs to be opened: its quant_method -> the package."""
+EXTRAS = {"bitsandbytes": "quantize", "compressed-tensors": "quantize", "torchao": "torchao"}
+"""The extra that brings such a package."""
 DEVICES = {"gptq": ("cuda",), "awq": ("cuda",)}
 """Where a kernel exists that gives gradients; others work anywhere."""
 
@@ -75,10 +93,10 @@ def quantization(folder: Path, quantize: str, dtype: str, device: str) -> dict[s
         return {"device_map": {"": device}}
     if quantize == "none":
         return {}
-    _check_able("bitsandbytes", device, folder)
+    _check_able(WRITTEN[quantize].package, device, folder)
     import torch
 
-    return {"quantization_config": KINDS[quantize].config(getattr(torch, dtype)), "device_map": {"": device}}
+    return {"quantization_config": WRITTEN[quantize].config(getattr(torch, dtype)), "device_map": {"": device}}
 
 
 def _check_able(method: str, device: str, folder: Path) -> None:
@@ -87,7 +105,7 @@ def _check_able(method: str, device: str, folder: Path) -> None:
         raise ToolError(
             f"weights quantised by {method} need the package {package}, which is not installed",
             where=str(folder),
-            mend=f"pip install {package}" if method in ("gptq", "awq") else "pip install 'luthier[quantize]'",
+            mend=f"pip install 'luthier[{EXTRAS[method]}]'" if method in EXTRAS else f"pip install {package}",
         )
     able = DEVICES.get(method)
     if able is not None and device.partition(":")[0] not in able:

@@ -39,7 +39,7 @@ class Kind:
     holds: Literal["exact", "half", "8 bits", "4 bits"]
     """How like the model it must be, so that the certificate passes."""
     better: str = ""
-    """The kind to take where it does not."""
+    """The kind to take where it does not: one that held on the model of the tables in docs/stages/quantize.md."""
     options: Mapping[str, Any] = field(default_factory=dict)
     packages: tuple[str, ...] = ()
     """What must be importable, all from `extra`."""
@@ -114,7 +114,7 @@ KINDS: dict[str, Kind] = {
     "openvino-int4": Kind(
         "the CPU engine, 4-bit weights in groups, embeddings and head in 8 (nncf)",
         holds="4 bits",
-        better="openvino-int8",
+        better="openvino-q8",
         options={"form": "int4"},
         tools=("nncf",),
         **_OPENVINO,
@@ -122,7 +122,7 @@ KINDS: dict[str, Kind] = {
     "int8": Kind(
         "8-bit integers, outlier columns apart (bitsandbytes, arXiv:2208.07339)",
         holds="8 bits",
-        better="openvino-q8",
+        better="torchao-int8",
         options={"form": "int8"},
         packages=("bitsandbytes",),
         extra="quantize",
@@ -131,10 +131,19 @@ KINDS: dict[str, Kind] = {
     "nf4": Kind(
         "4-bit NormalFloat (bitsandbytes, arXiv:2305.14314)",
         holds="4 bits",
-        better="int8",
+        better="torchao-int8",
         options={"form": "nf4"},
         packages=("bitsandbytes",),
         extra="quantize",
+        **_TORCH,
+    ),
+    "torchao-int8": Kind(
+        "8-bit integers, a scale for each output (torchao)",
+        holds="8 bits",
+        better="openvino-q8",
+        options={"form": "torchao"},
+        packages=("torchao",),
+        extra="torchao",
         **_TORCH,
     ),
     "compressed-int8": Kind(
@@ -177,7 +186,7 @@ KINDS: dict[str, Kind] = {
         "llama.cpp and Ollama, 5 bits", holds="4 bits", better="gguf-q6_k", options={"form": "q5_k"}, **_K
     ),
     "gguf-q4_k": Kind(
-        "llama.cpp and Ollama, 4 bits", holds="4 bits", better="gguf-q5_k", options={"form": "q4_k"}, **_K
+        "llama.cpp and Ollama, 4 bits", holds="4 bits", better="gguf-q6_k", options={"form": "q4_k"}, **_K
     ),
     "gguf-q4_0": Kind(
         "llama.cpp and Ollama, 4 bits, the old form", holds="4 bits", better="gguf-q8_0", options={"form": "q4_0"}, **_K

@@ -9,11 +9,12 @@ from luthier.errors import ModelError
 from luthier.event import Chose, Tell
 from luthier.model.load import load_causal
 from luthier.model.machine import choose_device, choose_dtype
+from luthier.model.quantized import WRITTEN
 from luthier.quantize.kinds import Source
 
 
 def make_narrow(source: Source, out: Path, work: Path, tell: Tell, *, form: str) -> Mapping[str, Any]:
-    """Write the folder with weights as a row of `model.quantized.KINDS` has them. Gives figures.
+    """Write the folder with weights as a row of `model.quantized.WRITTEN` has them. Gives figures.
 
     Raises ModelError for a model whose weights are narrow already.
     """
@@ -34,6 +35,6 @@ def make_narrow(source: Source, out: Path, work: Path, tell: Tell, *, form: str)
         raise ModelError(
             f"weights of the kind {form} cannot be written: {error}",
             where=str(source.folder),
-            mend="update bitsandbytes and transformers together",
+            mend=f"update {WRITTEN[form].package} and transformers together",
         ) from error
     return {"dtype": dtype.value}
