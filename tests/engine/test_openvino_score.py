@@ -1,6 +1,7 @@
 """The CPU engine's log-probabilities: those of a plain forward pass of transformers in float64, row by row."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,32 @@ def test_scores_do_not_depend_on_their_neighbours(model: OpenVinoModel) -> None:
     together, turned = model.score(rows), model.score(rows[::-1])[::-1]
     alone = [model.score([one])[0] for one in rows]
     assert all(np.array_equal(a, b) and np.array_equal(a, c) for a, b, c in zip(together, turned, alone, strict=True))
+
+
+def test_what_rows_begin_with_alike_is_read_once_and_changes_no_bit(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openvino_logits, "PIECE", 16)
+    properties = json.loads((folder / "engine.json").read_text(encoding="utf-8"))["properties"]
+    shown = RNG.integers(3, 800, 70).tolist()
+    rows = [[*shown, *RNG.integers(3, 800, length).tolist()] for length in (9, 30, 5, 9)] + [shown[:40], [5, 6, 7]]
+
+    def scores(graph: openvino_logits.Graph, ids: list[int]) -> list[float]:
+        places = [len(ids) - 3, len(ids) - 2]
+        return [value for part in graph.score(ids, places, ids[-2:]) for value in part]
+
+    graph = openvino_logits.Graph(folder, properties)
+    read: list[int] = []
+    plainly = graph.logits
+
+    def counted(ids: Sequence[int], kept: int = 0) -> Iterator[npt.NDArray[np.float32]]:
+        read.append(len(ids) - kept)
+        return plainly(ids, kept)
+
+    monkeypatch.setattr(graph, "logits", counted)
+    found = [scores(graph, ids) for ids in rows]
+    assert found == [scores(openvino_logits.Graph(folder, properties), ids) for ids in rows]
+    assert read == [78, 35, 10, 14, 7, 2]  # 64 of the 70 are whole pieces; of 40 less the last three 32
 
 
 @pytest.mark.parametrize(

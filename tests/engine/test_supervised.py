@@ -52,6 +52,22 @@ def test_steps_come_until_the_end(make: Make) -> None:
     assert engine.ailing() == ""
 
 
+def test_what_is_asked_together_comes_in_one_line(make: Make) -> None:
+    engine = make()
+    box: Box = SimpleQueue()
+    assert engine.ask_all([{"do": "answer"}, {"do": "refuse"}, {"do": "answer"}], box) == [0, 1, 2]
+    found = [box.get(timeout=30) for _ in range(5)]
+    assert [one for one in found if isinstance(one, Step)] == [
+        Step(0, [7], None),
+        Step(0, [8], "stop"),
+        Step(2, [27], None),  # the third of its line
+        Step(2, [8], "stop"),
+    ]
+    [refused] = [one for one in found if isinstance(one, Exception)]
+    assert str(refused).startswith("no such schema")
+    assert engine.load == 0
+
+
 def test_a_crash_is_told_to_its_requests_and_the_next_ones_are_answered(make: Make, told: list[Event]) -> None:
     engine = make()
     engine.start()

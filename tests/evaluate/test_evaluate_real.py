@@ -1,6 +1,7 @@
 """The real tiny model behind the port."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ def test_a_real_model_against_itself_gains_nothing_and_its_perplexity_is_transfo
     import torch
     from transformers import AutoModelForCausalLM
 
+    shutil.copytree(tiny_model.folder, store.artifacts / tiny_model.id)
     template = open_template(tiny_model.folder)
     pairs = [
         ("What is a list?", "A list is a sequence."),

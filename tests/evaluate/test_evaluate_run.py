@@ -14,9 +14,12 @@ from fake_models import Bench, bench, example, mumble, parrot, tokens
 
 from luthier.artifact.store import Artifact, Store
 from luthier.errors import DataError, KindError, SpecError
+from luthier.evaluate.ask import in_order
+from luthier.evaluate.question import Question
 from luthier.evaluate.run import evaluate
 from luthier.evaluate.spec import EvaluateSpec
 from luthier.event import Chose, Compared, Counted, Event, Progress, Warned, hush
+from luthier.measure.task import TaskSpec
 
 TASK = "title: t\nmetrics: [rouge_l, exact_match, bleu, perplexity]\nrows_per_batch: 4\nmax_tokens: 9\n"
 
@@ -359,3 +362,15 @@ def test_a_dry_store_plans_the_id_without_reading_the_inputs(tmp_path: Path, tas
     wet = bench(Store(tmp_path / "wet"), [example(1)])
     assert run(dry, EvaluateSpec(bootstrap=100, task=task)).id == run(wet, EvaluateSpec(bootstrap=100, task=task)).id
     assert dry.opened == []
+
+
+def test_rows_are_asked_longest_first_and_choices_tag_by_tag() -> None:
+    def row(name: str, length: int, label: str) -> Question:
+        return Question(name, "rows:1", "", "", prompt="x" * length, label=label)
+
+    rows = [row("a", 10, "law"), row("b", 40, "art"), row("c", 30, "law"), row("d", 5, "art"), row("e", 40, "")]
+    chat = TaskSpec(title="t", metrics=("exact_match",))
+    choice = chat.model_copy(update={"kind": "choice"})
+    assert [one.id for one in in_order(rows, chat)] == ["b", "e", "c", "a", "d"]
+    assert [one.id for one in in_order(rows, choice)] == ["b", "d", "e", "c", "a"]
+    assert [one.id for one in in_order(rows[::-1], choice)] == ["b", "d", "e", "c", "a"]

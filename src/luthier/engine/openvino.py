@@ -105,14 +105,16 @@ class OpenVinoModel:
         """
         draw = self._draw_of(sampling)
         asked = [self._asked(prompt, sampling, f"prompt {index + 1}") for index, prompt in enumerate(prompts)]
-        waiting = iter(asked)
         box: Box = SimpleQueue()
         running: dict[int, Asked] = {}
-        done = 0
+        begun = done = 0
         try:
             while True:
-                while len(running) < ASKED_AHEAD and (one := next(waiting, None)) is not None:
-                    running[self._ask(one, sampling, draw, box)] = one
+                fresh = asked[begun : begun + ASKED_AHEAD - len(running)]
+                if fresh:  # at once: which rows share a step, and so a sum's rounding, is the same at every run
+                    orders = [self._order(one, sampling, draw) for one in fresh]
+                    running.update(zip(self.engine.ask_all(orders, box), fresh, strict=True))
+                    begun += len(fresh)
                 if not running:
                     return [one.answer() for one in asked]
                 step = _opened(box.get())
@@ -152,8 +154,10 @@ class OpenVinoModel:
             self._words.check(row.ids.tolist(), 0, f"row {index + 1}")
         scores = [np.zeros(0) for _ in rows]
         done = 0
-        for index, twins in find_twins(rows).items():
-            row = rows[index]
+        # rows that begin alike follow one another: the process reads what they share once, where it can
+        found = find_twins(rows)
+        for index in sorted(found, key=lambda index: tuple(rows[index].ids.tolist())):
+            row, twins = rows[index], found[index]
             if row.supervised:
                 values = self._values(row, [int(rows[twin].ids[-1]) for twin in twins])
                 scores[index] = values[: row.supervised]
@@ -181,7 +185,7 @@ class OpenVinoModel:
 
     def _pieces(self, asked: Asked, sampling: Sampling, draw: Draw, cancelled: Callable[[], bool]) -> Iterator[Piece]:
         box: Box = SimpleQueue()
-        number = self._ask(asked, sampling, draw, box)
+        number = self.engine.ask(self._order(asked, sampling, draw), box)
         told = 0
         try:
             while not asked.finish and not cancelled():
@@ -207,8 +211,8 @@ class OpenVinoModel:
         self._words.check(ids, 1, where)
         return Asked(self._words.template, tuple(ids), sampling)
 
-    def _ask(self, asked: Asked, sampling: Sampling, draw: Draw, box: Box) -> int:
-        """Hand a request to the process, in the words of openvino-genai. Gives its number."""
+    def _order(self, asked: Asked, sampling: Sampling, draw: Draw) -> dict[str, Any]:
+        """Give what the process is asked, in the words of openvino-genai."""
         room = self.context - len(asked.prompt_ids)
         limit = room if sampling.max_tokens is None else min(sampling.max_tokens, room)
         config: dict[str, Any] = {
@@ -223,9 +227,8 @@ class OpenVinoModel:
             config |= {"do_sample": True, "temperature": draw.temperature, "top_p": draw.top_p, "rng_seed": seed}
             config |= {"top_k": draw.top_k} if draw.top_k else {}
         stop_ids = sorted(self._words.template.stop_ids)
-        order = {"ids": asked.prompt_ids, "config": config, "stop_ids": stop_ids, "schema": sampling.json_schema}
         asked.begin()
-        return self.engine.ask(order, box)
+        return {"ids": asked.prompt_ids, "config": config, "stop_ids": stop_ids, "schema": sampling.json_schema}
 
 
 def _check_bounds(sampling: Sampling) -> None:

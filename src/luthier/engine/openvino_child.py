@@ -1,7 +1,8 @@
 """The process in which openvino-genai runs: lines of JSON in, lines of JSON out. It loads no torch.
 
 The first line says what to open. Then `{"ask": number, "ids": [...], ...}`, to be answered, or with `places` and
-`targets`, to be scored (the values come as the `ids` of steps), and `{"cancel": number}`; out come
+`targets`, to be scored (the values come as the `ids` of steps), `{"all": [...]}`, several to be answered from the same
+step on, and `{"cancel": number}`; out come
 `{"ready": ...}`, `{"refused": [number, what, where, mend]}` and, after each step, `{"steps": [[number, ids, finish]]}`.
 """
 
@@ -85,9 +86,11 @@ def _work(
             _score(graph(), order, out)
             continue
         if order is not None:
+            together = order.get("all")
             if not live:
-                gathers_until = time.monotonic() + GATHER_SECONDS
-            _take(pipeline, order, live, out)
+                gathers_until = 0.0 if together else time.monotonic() + GATHER_SECONDS
+            for one in together or [order]:
+                _take(pipeline, one, live, out)
             continue
         gathers_until = 0.0
         pipeline.step()

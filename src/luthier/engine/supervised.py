@@ -112,6 +112,17 @@ class Supervised:
 
         Waits while the process is being started. Raises ServeError if it cannot be asked.
         """
+        return self._hand_in(box, 1, lambda numbers: {"ask": numbers[0], **order})[0]
+
+    def ask_all(self, orders: Sequence[Mapping[str, Any]], box: Box) -> list[int]:
+        """Hand in several requests as one line, so that the process begins with all of them; as `ask` does."""
+
+        def line(numbers: Sequence[int]) -> dict[str, Any]:
+            return {"all": [{"ask": number, **order} for number, order in zip(numbers, orders, strict=True)]}
+
+        return self._hand_in(box, len(orders), line)
+
+    def _hand_in(self, box: Box, count: int, line: Callable[[Sequence[int]], Mapping[str, Any]]) -> list[int]:
         self.last_asked = time.monotonic()
         self._wake()
         with self._changed:
@@ -120,10 +131,10 @@ class Supervised:
                 raise self._down()
             if not self._boxes:
                 self._heard = time.monotonic()  # silence counts from the first request on
-            number = next(self._numbers)
-            self._boxes[number] = box
-            self._child.send({"ask": number, **order})
-            return number
+            numbers = list(itertools.islice(self._numbers, count))
+            self._boxes.update(dict.fromkeys(numbers, box))
+            self._child.send(line(numbers))
+            return numbers
 
     def cancel(self, number: int) -> None:
         """Forget a request; the engine drops it before its next step. Nothing happens for one that has ended."""

@@ -67,8 +67,7 @@ def ask(
     """
     ways = _ways(task)
     keys = {(way, row.id): f"{way}-{_key(way, row)}" for row in rows for way in ways}
-    # Longest first: rows of one length share a batch, and too little memory shows at once, not at the end
-    order = sorted((row for row in rows if any(keys[way, row.id] not in kept for way in ways)), key=_size)
+    order = in_order([row for row in rows if any(keys[way, row.id] not in kept for way in ways)], task)
     batches = [order[begin : begin + task.rows_per_batch] for begin in range(0, len(order), task.rows_per_batch)]
     done = len(rows) - len(order)
     model: ChatModel | None = None
@@ -182,6 +181,21 @@ def _plain(prompt: Prompt | None) -> Any:
     if isinstance(prompt, tuple):
         return plain([part for part in prompt if isinstance(part, Message)])
     return prompt
+
+
+def in_order(rows: Sequence[Question], task: TaskSpec) -> list[Question]:
+    """Give rows in the order in which they are asked: longest first, so that rows of one length share a batch, and too
+    little memory shows at once, not at the end.
+
+    A choice's rows go tag by tag, the tag of the longest first: the solved rows shown before each are those of its
+    tag, and what a batch begins with alike is read once.
+    """
+    sizes = {row.id: _size(row) for row in rows}
+    first: dict[str, tuple[int, str]] = {}
+    if task.kind == "choice":
+        for row in rows:
+            first[row.tag] = min(sizes[row.id], first.get(row.tag, sizes[row.id]))
+    return sorted(rows, key=lambda row: (first.get(row.tag, (0, "")), row.tag if first else "", sizes[row.id]))
 
 
 def _size(row: Question) -> tuple[int, str]:
