@@ -96,6 +96,13 @@ def test_what_cannot_be_merged_is_told(one: Artifact, tiny_model: Artifact, tiny
     with pytest.raises(SpecError) as caught:
         merge(MergeSpec(onto="quantized"), one, tiny_store, hush)
     assert caught.value.where == "key onto"
+    with pytest.raises(SpecError, match=f"{one.id} is named twice") as caught:
+        merge(MergeSpec(more=(one.id,)), one, tiny_store, hush)
+    assert "weights=" in caught.value.mend
+    another = drawn(tiny_model, tiny_store, 2)
+    with pytest.raises(SpecError, match="chosen for one adapter; these are 2") as caught:
+        merge(MergeSpec(more=(another.id,), onto="full"), one, tiny_store, hush)
+    assert caught.value.where == "key onto"
     with pytest.raises(SpecError, match="should name 1 weights"):
         make(MergeSpec, ["weights=[1, 2]"])
 

@@ -83,6 +83,19 @@ def _check_asked(spec: MergeSpec, parts: Sequence[Artifact]) -> None:
             where="key way",
             mend="leave way out: models are averaged",
         )
+    twice = next((part.id for place, part in enumerate(parts) if part.id in [one.id for one in parts[:place]]), None)
+    if twice is not None:
+        raise SpecError(
+            f"{twice} is named twice",
+            where="input 'tuned', key more",
+            mend="name each once; weights=[...] says how much each counts",
+        )
+    if len(parts) > 1 and spec.onto != "auto":
+        raise SpecError(
+            f"onto is {spec.onto!r}, which is chosen for one adapter; these are {len(parts)}",
+            where="key onto",
+            mend="leave onto out: the changes of several are added to the full weights",
+        )
     narrow = str(parts[0].order.spec.get("quantize", "none")) if parts[0].kind == "adapter" else "none"
     if narrow == "none" and spec.onto == "quantized":
         raise SpecError(
