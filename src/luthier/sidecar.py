@@ -4,6 +4,7 @@ A tool is a row: name, pins, command. `luthier setup TOOL` makes its environment
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,9 @@ from pathlib import Path
 
 from luthier.errors import ToolError
 from luthier.plugin import rows
+
+BAR = re.compile(r"\d%\|")
+ERROR = re.compile(r"error|exception", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -106,9 +110,8 @@ def setup(project: Path, name: str) -> Path:
     install = [str(program(place, "python")), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     done = subprocess.run([*install, *tool.pins], capture_output=True, text=True, check=False)
     if done.returncode:
-        tail = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no message"]
         raise ToolError(
-            f"pip could not install {' '.join(tool.pins)}: {tail[0]}",
+            f"pip could not install {' '.join(tool.pins)}: {_last_words(done.stderr or done.stdout)}",
             where=str(place),
             mend="check the network and the package index, then run the command again",
         )
@@ -153,8 +156,16 @@ def call(project: Path, name: str, arguments: Sequence[str]) -> str:
             mend=f"remove the folder {place}, then run: luthier setup {name}",
         ) from None
     if done.returncode:
-        tail = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no message"]
+        why = _last_words(done.stderr or done.stdout)
         raise ToolError(
-            f"{name} ended with status {done.returncode}: {tail[0]}", where=" ".join(command), mend="see its message"
+            f"{name} ended with status {done.returncode}: {why}", where=" ".join(command), mend="see its message"
         )
     return done.stdout
+
+
+def _last_words(text: str) -> str:
+    """Give the last line that names an error, or the last one; no bar of progress, which may stand below it."""
+    lines = [line.strip() for line in re.split(r"[\r\n]+", text) if line.strip()]
+    plain = [line for line in lines if not BAR.search(line)]
+    named = [line for line in plain if ERROR.search(line)]
+    return (named or plain or lines or ["no message"])[-1]

@@ -133,3 +133,19 @@ def test_a_failing_pip_leaves_no_whole_tool_and_its_message(tmp_path: Path, monk
     assert caught.value.mend == "check the network and the package index, then run the command again"
     with pytest.raises(ToolError, match="is not installed"):
         sidecar.call(tmp_path, "plane", [])
+
+
+@pytest.mark.parametrize(
+    ("told", "why"),
+    [
+        (
+            "ServerError: no such model (400)\ngoing home\nAsking:   0%|          | 0/12 [00:02<?]\r",
+            "ServerError: no such model (400)",
+        ),
+        ("it is broken\n 50%|#####     | 6/12", "it is broken"),
+        (" 50%|#####     | 6/12\r 60%|######    | 7/12", "60%|######    | 7/12"),
+        ("", "no message"),
+    ],
+)
+def test_what_a_tool_says_last_is_told_and_not_its_bar(told: str, why: str) -> None:
+    assert sidecar._last_words(told) == why
