@@ -220,6 +220,7 @@ def _evidence(gathered: Gathered, chosen: Chosen, passages: Passages | None) -> 
         task=gathered.task,
         max_tokens=gathered.model.max_tokens,
         rows_read=gathered.rows,
+        markers=1 if gathered.kinds.keys() == {"text"} else gathered.model.markers,
         facts=gathered.facts,
         split=split,
         sources=[source["path"] for source in gathered.sources],

@@ -46,7 +46,6 @@ class Flag(IntFlag):
     CONTAMINATED = 64  # shares a passage with an evaluation task
     DUPLICATE = 128  # another row has the same content
     NEAR_DUPLICATE = 256  # another row is nearly the same
-    EXPANDED = 512  # one answer of a longer conversation
     TEMPLATE_TEXT = 1024  # a marker of some chat template stands in a text
     LANGUAGES_DIFFER = 2048  # the answer is in another script than the question
     CJK = 4096  # what is learned is mostly Chinese, Japanese or Korean

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from luthier.artifact.example import Conversation, Example
+from luthier.artifact.example import Conversation, Example, Message
 from luthier.artifact.tokens import Tokens
-from luthier.errors import DataError, SpecError
+from luthier.errors import DataError, LuthierError, SpecError
 from luthier.model.spans import Rewritten, TrainOn
 from luthier.model.template import Template
 from luthier.prepare.facts import Flag
@@ -39,6 +39,15 @@ class Renderer:
         self.max_tokens = longest(spec.length, template)
         self.controls = control_texts(template)
         self._control = re.compile("|".join(re.escape(text) for text in self.controls) or r"(?!)")
+
+    def markers(self) -> int:
+        """Count the learned tokens of an answer that stand for no character of it: its end, and marks of thinking."""
+        try:
+            probe = (Message("user", "a"), Message("assistant", "a"))
+            learned = self.template.render(probe, reasoning=self.spec.reasoning).supervised
+        except LuthierError:  # a template that wants more than this
+            return 1
+        return max(learned - 1, 0)  # one token is the letter itself
 
     def render(self, examples: Sequence[Example]) -> list[list[Piece] | Fault]:
         """Give what each example makes: one piece, several where the template re-writes turns, or a fault."""
@@ -89,7 +98,7 @@ class Renderer:
         for one, tokens in zip(apart, self._many(apart, train_on), strict=True):
             if isinstance(tokens, DataError):
                 return _refused(example, tokens)
-            pieces.append(self._piece(one, tokens, flags=Flag.EXPANDED if len(apart) > 1 else 0))
+            pieces.append(self._piece(one, tokens))
         return pieces
 
     def _pairs(self, examples: Sequence[Example]) -> Iterator[list[Piece] | Fault]:

@@ -65,6 +65,8 @@ class Described:
     """The longest example, in tokens."""
     hashes: Mapping[str, str]
     """What stands in the card."""
+    markers: int
+    """Learned tokens of an answer that stand for no character of it: its end, and marks of thinking."""
 
 
 class Describe:

@@ -68,7 +68,7 @@ class Work:
         if isinstance(task, Task):
             return self.do(task)
         template = self._renderer.template
-        return Described(template.context, self._renderer.max_tokens, template.hashes())
+        return Described(template.context, self._renderer.max_tokens, template.hashes(), self._renderer.markers())
 
     def do(self, task: Task) -> Done:
         """Do a batch. A bad row, even a broken rest, is no error here: the parent raises them in their order."""

@@ -241,3 +241,19 @@ def test_shares_are_of_examples_where_a_talk_gives_several(lint: Lint, store: St
         one for one in lint(rows, *ALL_TRAIN, model=model, project=store.root)["findings"] if one["code"] == "D303"
     ]
     assert (again["count"], again["of"]) == (2, 6)
+
+
+def test_marks_of_thinking_in_a_template_are_no_fault_of_the_tokenizer(lint: Lint, store: Store) -> None:
+    found = {}
+    for template in ("chatml", "qwen3"):
+        model = fetch(FetchSpec(source="tiny:llama", template=template), store, hush)
+        talks = [
+            {"messages": [*one["messages"], *other["messages"]]}
+            for one, other in zip(clean(60), clean(60, 1), strict=True)
+        ]
+        for name, rows in (("alone", clean(300)), ("talks", talks)):
+            report = lint(rows, *ALL_TRAIN, model=model, project=store.root)
+            assert "D207" not in [finding["code"] for finding in report["findings"]]
+            found[template, name] = report["tokens_per_character"]["other"]
+    assert found["qwen3", "alone"] == pytest.approx(found["chatml", "alone"], rel=0.03)
+    assert found["qwen3", "talks"] == pytest.approx(found["chatml", "talks"], rel=0.03)

@@ -50,6 +50,8 @@ class Evidence:
     """`supervised`, `preference`, `kto` or `classification`."""
     max_tokens: int
     rows_read: int
+    markers: int
+    """Learned tokens of each answer that stand for no character of it."""
     facts: Facts
     """Of each row that became an example, those that were left out afterwards too."""
     split: npt.NDArray[np.int8]

@@ -203,10 +203,10 @@ def tokens_per_character(evidence: Evidence) -> dict[str, float]:
     is_cjk = (facts["flags"] & int(Flag.CJK)) != 0
     found: dict[str, float] = {}
     for name, chosen in (("CJK", is_cjk), ("other", ~is_cjk)):
-        rows = facts[chosen & ((facts["flags"] & int(Flag.TRUNCATED | Flag.EXPANDED)) == 0)]
+        rows = facts[chosen & ((facts["flags"] & int(Flag.TRUNCATED)) == 0)]
         rows = rows if evidence.task == "classification" else rows[(rows["supervised"] > 0) & (rows["answer"] > 0)]
-        # each answer ends with a stop token, which stands for no character
-        ends = len(rows) * (2 if evidence.task == "preference" else 1)
+        # each answer ends with a stop token, and some templates put marks of thinking before it
+        ends = len(rows) * evidence.markers * (2 if evidence.task == "preference" else 1)
         count, column = ("tokens", "characters") if evidence.task == "classification" else ("supervised", "answer")
         characters = int(rows[column].sum())
         if characters >= CHARACTERS_TO_TELL and len(rows) >= SHARE_TO_TELL * len(taken):
