@@ -54,7 +54,9 @@ def read_header(path: Path) -> GgufHeader:
         with path.open("rb") as file:
             header = _header(file, path)
             begin = file.tell()
-    except (struct.error, UnicodeDecodeError, KeyError, MemoryError, OverflowError) as error:
+    except struct.error:  # fewer bytes than a number has
+        raise _damaged(path, f"it ends within its head, after {path.stat().st_size:,} bytes") from None
+    except (UnicodeDecodeError, KeyError, MemoryError, OverflowError) as error:
         raise _damaged(path, f"its head cannot be read: {type(error).__name__}") from None
     align = int(header.settings.get("general.alignment", ALIGNMENT_BYTES))
     begin += -begin % align
