@@ -55,10 +55,10 @@ def test_a_gguf_is_made_certified_served_and_asked(project: Path, source: str) -
         end = time.monotonic() + 120
         while "stop it" not in log.read_text() and process.poll() is None and time.monotonic() < end:
             time.sleep(0.5)
-        [url] = re.findall(r"serving .*?(http://\S+)", log.read_text())
+        [url] = re.findall(r"\bat (http://\S+/v1)\b", log.read_text())
         body = {"model": made, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 8, "temperature": 0}
         request = urllib.request.Request(
-            f"{url}/v1/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
+            f"{url}/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
         )
         with urllib.request.urlopen(request, timeout=120) as answer:
             told = json.load(answer)
@@ -77,7 +77,7 @@ def test_a_gguf_cut_short_is_told_in_three_lines(project: Path) -> None:
     done = subprocess.run(
         luthier(project, "chat", "--model", made, "Hello"), capture_output=True, text=True, check=False
     )
-    lines = [line for line in done.stderr.splitlines() if re.match("error:|where:|mend:", line)]
+    lines = [line.strip() for line in done.stderr.splitlines() if re.match(r" *(error|where|mend):", line)]
     assert done.returncode != 0
     assert [line.split(":")[0] for line in lines] == ["error", "where", "mend"]
     assert "luthier quantize" in lines[2]
