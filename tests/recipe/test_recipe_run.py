@@ -112,6 +112,33 @@ def test_a_stage_called_by_itself_gives_the_recipes_artifact(ran: Ran) -> None:
     assert call_stage(STAGES["fetch"], spec, {}, ran.store, hush) == ran.made["fetch"]
 
 
+def test_a_knowledge_base_is_made_asked_and_released_and_never_twice(tmp_path: Path, told: list[Event]) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "boat.txt").write_text("The boat Aurora is red.", encoding="utf-8")
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(json.dumps({"question": "Which colour has the boat Aurora?", "answer": "red"}), encoding="utf-8")
+    task = tmp_path / "task.yaml"
+    text = 'title: Colours\nprompt: "{{ question }}"\nreference: "{{ answer }}"\nmetrics: [exact_match]\n'
+    task.write_text(f"{text}rows: rows.jsonl\n", encoding="utf-8")
+    path = tmp_path / "recipe.yaml"
+    path.write_text(
+        f"""\
+index: {{source: {tmp_path / "docs"}, name: sea, embedder: none}}
+evaluate: {{task: {task}, alone: true, bootstrap: 100, use: {{model: index}}}}
+release: {{gate: [exact_match.after >= 0], use: {{tuned: index}}}}
+""",
+        encoding="utf-8",
+    )
+    store = Store(tmp_path / ".luthier")
+    first = run(load_recipe(path), store, told.append)
+    assert [event.stage for event in told if isinstance(event, Made)] == ["index", "evaluate", "release"]
+    assert first["release"].card.inputs == {"tuned": first["index"].id, "scores": first["evaluate"].id}
+    told.clear()
+    assert run(load_recipe(path), store, told.append) == first
+    assert [event.stage for event in told if isinstance(event, Skipped)] == ["index", "evaluate", "release"]
+    assert not [event for event in told if isinstance(event, Made)]
+
+
 def test_a_check_finds_a_missing_file_and_makes_nothing(tmp_path: Path) -> None:
     path = written(tmp_path, TEXT.replace("ROWS", "ROWS.gone"))
     store = Store(tmp_path / ".luthier")
