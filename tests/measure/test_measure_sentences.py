@@ -23,6 +23,8 @@ GOLDEN = [
      ["They closed the deal with Pitt, Briggs & Co.", "It closed yesterday."]),
     ("Let's ask Jane and co. They should know.", ["Let's ask Jane and co.", "They should know."]),
     ("特点如下：1. 占用大；2. 动态变化。需要管理。", ["特点如下：1. 占用大；2. 动态变化。", "需要管理。"]),
+    ("The answer is: 42. The next one follows.", ["The answer is: 42.", "The next one follows."]),
+    ("合计：12. 另外一句。", ["合计：12.", "另外一句。"]),
     ("I can see Mt. Fuji from here.", ["I can see Mt. Fuji from here."]),
     ("St. Michael's Church is on 5th st. near the light.", ["St. Michael's Church is on 5th st. near the light."]),
     ("That is JFK Jr.'s book.", ["That is JFK Jr.'s book."]),

@@ -13,7 +13,7 @@ from luthier.retrieve.max_score import Word, best_by_words
 @given(
     entries=st.integers(1, 3000),
     words=st.integers(0, 8),
-    count=st.sampled_from([1, 3, 10, 50]),
+    count=st.sampled_from([0, 1, 3, 10, 50]),
     parts=st.integers(1, 3),
     many=st.sampled_from([0, 50, 2000]),
     seed=st.integers(0, 1000),

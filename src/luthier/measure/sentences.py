@@ -16,7 +16,8 @@ _LIST_FOLLOWS = r"(?=\s*(?:[-*+•#>|]|\d{1,3}[.)、]|[（(]?[一二三四五六
 _LINE_END = rf"(?<=\n)(?:\s*\n|{_LIST_FOLLOWS})"
 # the one set of characters in front lets the search leap to the next of them
 _END = re.compile(rf"[。！？…｡.!?\n](?:{_CJK_END}|(?P<latin>{_LATIN_END})|{_LINE_END})")
-_LIST_MARK = re.compile(r"(?:^|[\n:：;；])\s*(?:\d{1,3}|[A-Za-z]|[ivxIVX]{1,4})\.$")
+_LIST_MARK = re.compile(r"(?:^|\n)\s*(?:\d{1,3}|[A-Za-z]|[ivxIVX]{1,4})\.$")
+_MARK_WITHIN = re.compile(r"[:：;；]\s*(?:\d{1,3}|[A-Za-z]|[ivxIVX]{1,4})\.(?!\w)")
 _LAST_WORD = re.compile(r"[^\W\d_](?:[^\W\d_]|\.(?=[^\W\d_]))*\.$")
 _NEXT = re.compile(r"\s*[\"'“‘(\[«]*(.)", re.DOTALL)
 _HEADING = re.compile(r"^[ \t]*#{1,6} [^\n]*(?=\n)", re.MULTILINE)
@@ -73,11 +74,22 @@ def _closes(text: str, match: re.Match[str]) -> bool:
         word = _LAST_WORD.search(before)
         said = word.group()[:-1] if word else ""
         is_initial = len(said) == 1 and said.isupper() and said != "I"
-        if is_initial or said.casefold() in NEVER_LAST or _LIST_MARK.search(before):
+        if is_initial or said.casefold() in NEVER_LAST or _is_list_mark(text, before, end):
             return False
         if said.casefold() in ABBREVIATIONS or "." in said:
             return not (letter.islower() or letter.isdigit() or letter in ",;:")
     return not letter.islower()
+
+
+def _is_list_mark(text: str, before: str, end: int) -> bool:
+    """Whether this full stop stands after a list's number: at a line's begin, or within it where another one does."""
+    if _LIST_MARK.search(before):
+        return True
+    marks = list(_MARK_WITHIN.finditer(before))
+    if not marks or marks[-1].end() < len(before):
+        return False
+    begin, close = text.rfind("\n", 0, end) + 1, text.find("\n", end)
+    return len(_MARK_WITHIN.findall(text, begin, close if close >= 0 else len(text))) > 1
 
 
 def _trim(text: str, begin: int, end: int) -> Span | None:

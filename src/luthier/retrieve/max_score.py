@@ -41,6 +41,8 @@ class Word:
 
 def best_by_words(words: Sequence[Word], norm: Floats, count: int) -> list[tuple[int, float]]:
     """Give the (id, BM25 score) of the best entries; `norm` by id is what is added below the line."""
+    if count < 1:
+        return []
     scores = np.zeros(len(norm))
     least = float(norm.min(initial=np.inf))
     bounded = sorted(((word.most(least), word) for word in words), key=lambda pair: -pair[0])

@@ -1,7 +1,7 @@
 """The embedded store: one SQLite file with vectors and postings, searched exactly by NumPy.
 
 Vectors are float32 rows in memory, read once and then kept up to date by a log of changes. Words lie in segments, one
-for each `put`: in blocks of some dozens of words, with the ids of the entries that hold each and how often. A query
+for each `put`: in blocks of some hundred words, with the ids of the entries that hold each and how often. A query
 reads the blocks of its own words only, so its BM25 is exact and costs a few milliseconds, however many entries there
 are; SQLite's own full-text index must rank every entry that holds any of the words. Small segments are merged as they
 become many.
@@ -188,7 +188,10 @@ class SqliteStore:
         def keep(ids: Ints) -> npt.NDArray[np.bool_]:
             return is_alive[np.minimum(ids, len(is_alive) - 1)] & (ids < len(is_alive))
 
-        stretches = ranges(batches, len(alive))
+        (entries,) = self._connection.execute(
+            f"SELECT sum(entries) FROM segment WHERE number IN ({marks})", numbers
+        ).fetchone()
+        stretches = ranges(batches, entries)
         joined = (join([self._read(within) for within in stretch], keep) for stretch in stretches)
         bits = max(bits for _, bits in batches) + (MORE_BITS if len(numbers) > 1 else 0)
         target = self._write(joined, bits, len(alive))
