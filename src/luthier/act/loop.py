@@ -6,7 +6,6 @@ stands in the user's own words, or a person gives leave.
 """
 
 import json
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -14,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from luthier.act.budget import Bound, Budget
+from luthier.act.own_words import said_by_user
 from luthier.act.quote import Quoted, mark_quotes
 from luthier.act.schema import check_arguments, chosen_schema
 from luthier.act.spec import ActSpec
@@ -32,8 +32,6 @@ Leave = Callable[[Tool, Mapping[str, Any]], bool]
 LEAST_OBSERVATION = 200
 """Characters: an output is not cut below this to make a prompt fit."""
 PLAN_TOKENS = 128
-LETTER = r"[^\W\u3040-\u30ff\u3400-\u9fff]"
-"""Of a word that has white space around it; Chinese and Japanese words have none."""
 STOPPED: Mapping[Bound, str] = {
     "tokens": "I stopped before I had an answer: the budget of tokens is used up.",
     "seconds": "I stopped before I had an answer: the time is used up.",
@@ -274,28 +272,6 @@ class Run:
             self.said += text
             yield text
         return "answer"
-
-
-def said_by_user(arguments: Any, talk: Sequence[Message]) -> bool:
-    """Whether every text and number in the arguments stands in what the user wrote: whole, not as a part of another."""
-    words = "\n".join(turn.content for turn in talk if turn.role in ("user", "system")).casefold()
-    return all(_stands(leaf.casefold(), words) for leaf in _leaves(arguments))
-
-
-def _stands(leaf: str, words: str) -> bool:
-    before = rf"(?<!{LETTER})" + (r"(?<!\d[.,])(?<!-)" if leaf[:1].isdigit() else "")
-    after = rf"(?!{LETTER})" + (r"(?![.,]\d)" if leaf[-1:].isdigit() else "")
-    begin = before if re.match(LETTER, leaf) else ""
-    end = after if re.match(LETTER, leaf[-1:]) else ""
-    return re.search(begin + re.escape(leaf) + end, words) is not None
-
-
-def _leaves(value: Any) -> list[str]:
-    if isinstance(value, Mapping):
-        return [leaf for inner in value.values() for leaf in _leaves(inner)]
-    if isinstance(value, list | tuple):
-        return [leaf for inner in value for leaf in _leaves(inner)]
-    return [] if value is None or isinstance(value, bool) or value == "" else [str(value)]
 
 
 def _letters(prompt: Prompt) -> int:

@@ -17,7 +17,7 @@ from luthier.retrieve.state import living
 if TYPE_CHECKING:
     from luthier.act.loop import Leave
 
-VERSION = 1
+VERSION = 2
 
 
 def act(
