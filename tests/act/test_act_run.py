@@ -15,8 +15,11 @@ from luthier.artifact.order import Order
 from luthier.artifact.store import Artifact, Store
 from luthier.cli.act import ask_leave, show_answer
 from luthier.engine.ports import ChatModel, Sampling
-from luthier.errors import SpecError
+from luthier.errors import SpecError, StoreError
 from luthier.event import Event, Said, Skipped, hush
+from luthier.index.care import delete_documents
+from luthier.index.run import index
+from luthier.index.spec import IndexSpec
 from luthier.recipe.openers import open_artifact
 
 ADD = '{"tool": "calculator", "arguments": {"expression": "6 * 7"}}'
@@ -49,6 +52,30 @@ def test_a_task_makes_a_transcript_once(store: Store, base: Artifact, told: list
     assert isinstance(told[0], Said)
     assert "attempt=2" in told[0].text
     assert act(spec.model_copy(update={"attempt": 2}), base, store, hush, scripted(*LINES)).id != made.id
+
+
+def test_a_transcript_of_a_knowledge_base_that_changed_meanwhile_is_not_kept(
+    store: Store, base: Artifact, tmp_path: Path
+) -> None:
+    (tmp_path / "docs").mkdir()
+    for name in ("boat", "ship"):
+        (tmp_path / "docs" / f"{name}.txt").write_text(f"The {name} is red.", encoding="utf-8")
+    index(IndexSpec(source=str(tmp_path / "docs"), name="sea", embedder="none"), None, store, hush)
+    [sea] = [card.id for card in store.cards() if card.kind == "index"]
+    spec = settings(task="What is 6 * 7?", calculator=True, knowledge=[{"model": sea}])
+    lines = list(LINES)
+
+    def say(prompt: str, schema: str | None) -> str:
+        if len(lines) == 1:
+            delete_documents(store.root, "sea", [str(tmp_path / "docs" / "ship.txt")], hush)
+        return lines.pop(0)
+
+    with pytest.raises(StoreError, match="the knowledge base 'sea' changed while it was asked") as caught:
+        act(spec, base, store, hush, lambda artifact: ScriptedModel(say=say))
+    assert caught.value.where == str(store.root / "knowledge" / "sea")
+    assert caught.value.mend.startswith("run it again")
+    assert not store.newest("transcript")
+    assert act(spec, base, store, hush, scripted(*LINES)).exists
 
 
 def test_tools_alone_make_an_agent_that_opens_as_a_model(tiny_model: Artifact, tiny_store: Store) -> None:

@@ -9,6 +9,7 @@ import pytest
 from compare_models import Bench, bench, knows, learns_from_examples, mumbles
 from fake_chat import FakeModel, made
 
+from luthier.artifact.example import Message
 from luthier.artifact.store import Artifact, Store
 from luthier.compare.line_up import line_up
 from luthier.compare.run import compare
@@ -16,6 +17,9 @@ from luthier.compare.spec import CompareSpec, SearchSpec
 from luthier.engine.prompted import read_prompt
 from luthier.errors import DataError, SpecError, Stopped, StoreError
 from luthier.event import Chose, Event, Judged, Said, Skipped, Tell, hush
+from luthier.index.care import delete_documents
+from luthier.index.run import index
+from luthier.index.spec import IndexSpec
 
 QUICK = CompareSpec(bootstrap=500, search=SearchSpec(shots=(0, 3), rows=4), rows_per_batch=8)
 
@@ -109,6 +113,43 @@ def test_a_knowledge_base_and_others_are_candidates(store: Store) -> None:
     ]  # fmt: skip
     assert done.card.figures["verdict"][0] == "A knowledge base will do: no tuning is needed."
     assert done.card.inputs["also_1"] == other.id
+
+
+def test_a_knowledge_base_that_changes_while_it_is_asked_ends_the_comparison(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    for name in ("boat", "ship"):
+        (tmp_path / "docs" / f"{name}.txt").write_text(f"The {name} is red.", encoding="utf-8")
+    spec = IndexSpec(source=str(tmp_path / "docs"), name="sea", embedder="none")
+    sea = index(spec, None, store, hush)
+    found = bench(store, mumbles, mumbles)
+
+    def hear(messages: tuple[Message, ...]) -> str:
+        if len(found.models[sea.id].batches) == 2:
+            delete_documents(store.root, "sea", [str(tmp_path / "docs" / "ship.txt")], hush)
+        return "red"
+
+    found.models[sea.id] = FakeModel(hear=hear)
+    with pytest.raises(StoreError, match="the knowledge base 'sea' changed while it was asked") as caught:
+        ran(found, knowledge=sea)
+    assert caught.value.where == str(store.root / "knowledge" / "sea")
+    [kept] = store.work.glob("comparison-*/2.jsonl")
+    assert len(kept.read_text(encoding="utf-8").splitlines()) == 1  # the batch before it changed
+
+
+def test_a_comparison_leaves_the_order_of_its_prompt_as_it_was_made(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "boat.txt").write_text("The boat is red.", encoding="utf-8")
+    sea = index(IndexSpec(source=str(tmp_path / "boat.txt"), name="sea", embedder="none"), None, store, hush)
+    found = bench(store, mumbles, mumbles)
+    found.models[sea.id] = FakeModel(hear=mumbles)
+    seen: list[Artifact] = []
+
+    def open_model(artifact: Artifact) -> Any:
+        seen.append(artifact)
+        return found.open_model(artifact)
+
+    compare(QUICK, found.base, found.tuned, found.data, sea, None, store, hush, open_model)
+    [prompt] = [artifact for artifact in seen if artifact.kind == "prompt"]
+    assert prompt.order.id == prompt.id
 
 
 def test_a_knowledge_base_is_called_by_who_writes_its_answers(store: Store) -> None:

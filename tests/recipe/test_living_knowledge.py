@@ -14,9 +14,10 @@ from luthier.act.spec import ActSpec, KnowledgeSpec
 from luthier.answer.run import answer
 from luthier.answer.spec import AnswerSpec
 from luthier.artifact.store import Artifact, Store
+from luthier.errors import StoreError
 from luthier.evaluate.run import evaluate
 from luthier.evaluate.spec import EvaluateSpec
-from luthier.event import hush
+from luthier.event import Event, Progress, Tell, hush
 from luthier.index.care import delete_documents
 from luthier.index.run import index
 from luthier.index.spec import IndexSpec
@@ -48,13 +49,13 @@ def sea(store: Store, tmp_path: Path) -> Artifact:
     return brought_in(store, tmp_path / "docs", BOATS)
 
 
-def scored(store: Store, folder: Path, model: Artifact) -> tuple[str, list[str]]:
+def scored(store: Store, folder: Path, model: Artifact, tell: Tell = hush, **settings: Any) -> tuple[str, list[str]]:
     """Give the id of an evaluation of a knowledge base, and what it answered."""
-    (folder / "task.yaml").write_text(TASK, encoding="utf-8")
+    (folder / "task.yaml").write_text(TASK + "rows_per_batch: 1\n", encoding="utf-8")
     rows = [{"question": f"Which colour has the {name}?", "answer": "red"} for name in ("boat Aurora", "ship Borealis")]
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    spec = EvaluateSpec(task=str(folder / "task.yaml"), alone=True, bootstrap=100)
-    made = evaluate(spec, None, None, None, model, store, hush, lambda artifact: open_artifact(store, artifact))
+    spec = EvaluateSpec(task=str(folder / "task.yaml"), alone=True, bootstrap=100, **settings)
+    made = evaluate(spec, None, None, None, model, store, tell, lambda artifact: open_artifact(store, artifact))
     lines = (made.folder / "answers.jsonl").read_text(encoding="utf-8").splitlines()
     return made.id, sorted(json.loads(line)["answer"] for line in lines)
 
@@ -70,6 +71,41 @@ def test_an_evaluation_asks_a_changed_base_anew_and_not_an_unchanged_one(
     assert said == ["The boat Aurora is red. [1]", "This is not in the documents."]
     brought_in(store, tmp_path / "docs", BOATS)
     assert scored(store, tmp_path, sea)[0] == first
+
+
+def removed_after_one(store: Store, folder: Path) -> Tell:
+    """Take the ship out of the knowledge base once the first answer is there."""
+
+    def tell(event: Event) -> None:
+        if isinstance(event, Progress) and event.done == 1:
+            delete_documents(store.root, "sea", [str(folder / "docs" / "ship.txt")], hush)
+
+    return tell
+
+
+def test_what_a_base_says_that_changes_while_an_evaluation_asks_it_is_not_kept(
+    store: Store, sea: Artifact, tmp_path: Path
+) -> None:
+    with pytest.raises(StoreError) as caught:
+        scored(store, tmp_path, sea, removed_after_one(store, tmp_path))
+    assert caught.value.what == "the knowledge base 'sea' changed while it was asked"
+    assert caught.value.where == str(store.root / "knowledge" / "sea")
+    assert caught.value.mend.startswith("run it again")
+    brought_in(store, tmp_path / "docs", BOATS)  # as it was when the first was asked
+    _, said = scored(store, tmp_path, sea)
+    assert said == ["The boat Aurora is red. [1]", "The ship Borealis is blue. [1]"]
+
+
+def test_answers_of_a_base_that_changes_meanwhile_are_no_artifact(store: Store, sea: Artifact, tmp_path: Path) -> None:
+    questions = tmp_path / "questions.jsonl"
+    rows = [{"question": f"Which colour has the {name}?"} for name in ("boat Aurora", "ship Borealis")]
+    questions.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    spec = AnswerSpec(question=str(questions))
+    with pytest.raises(StoreError, match="the knowledge base 'sea' changed while it was asked"):
+        answer(spec, sea, None, store, removed_after_one(store, tmp_path), no_model)
+    made = answer(spec, sea, None, store, hush, no_model)
+    lines = (made.folder / "answers.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["abstained"] for line in lines] == [False, True]
 
 
 def test_a_base_made_again_with_as_many_changes_is_another(store: Store, sea: Artifact, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from luthier.artifact.store import Artifact, Store
 from luthier.errors import SpecError
 from luthier.event import Said, Tell
 from luthier.model.machine import choose_device, choose_dtype
-from luthier.retrieve.state import living
+from luthier.retrieve.state import check_unchanged, living
 
 if TYPE_CHECKING:
     from luthier.act.loop import Leave
@@ -36,18 +36,20 @@ def act(
     """
     kind: Kind = "transcript" if spec.task else "agent"
     inputs = _inputs(spec, model, store)
-    choices = _choices(spec)
-    if spec.task:  # an agent is as good as what it knows when it is asked
-        used = [inputs[role] for role in inputs if role == "model" or role.startswith("knowledge ")]
-        choices |= living(store, [store.find(name) for name in used if (store.artifacts / name).is_dir()])
-    order = Order(kind, "act", VERSION, spec.model_dump(mode="json"), inputs, choices)
+    names = [inputs[role] for role in inputs if role == "model" or role.startswith("knowledge ")]
+    # an agent is as good as what it knows when it is asked
+    used = [store.find(name) for name in names if (store.artifacts / name).is_dir()] if spec.task else []
+    state = living(store, used)
+    order = Order(kind, "act", VERSION, spec.model_dump(mode="json"), inputs, _choices(spec) | state)
 
     def build(out: Path, work: Path) -> Mapping[str, Any]:
         from luthier.act.transcript import describe, perform
 
         opened = open_agent(spec, model, store, tell, open_model, name=order.id, leave=leave)
         try:
-            return perform(opened, spec, out) if spec.task else describe(opened, out)
+            figures = perform(opened, spec, out) if spec.task else describe(opened, out)
+            check_unchanged(store, used, state)
+            return figures
         finally:
             opened.close()
 

@@ -62,7 +62,10 @@ def answer(
         from luthier.answer.build import build_answers
 
         name = index.id if index else "+".join(spec.bases)
-        return build_answers(spec, folders, name, generator, traces, out, open_model, tell)
+        figures = build_answers(spec, folders, name, generator, traces, out, open_model, tell)
+        if asks:
+            _check_states(folders, choices)
+        return figures
 
     exist = index.exists if index else all((folder / CURRENT).exists() for folder in folders)
     asks = exist and (spec.question or spec.replay)
@@ -97,6 +100,14 @@ def _states(folders: Sequence[Path]) -> dict[str, str]:
     from luthier.retrieve.state import fingerprint
 
     return {"state": "+".join(fingerprint(folder_of(folder)) for folder in folders)}
+
+
+def _check_states(folders: Sequence[Path], before: Mapping[str, str]) -> None:
+    from luthier.retrieve.state import changed, fingerprint
+
+    for folder, state in zip(map(folder_of, folders), before["state"].split("+"), strict=True):
+        if fingerprint(folder) != state:
+            raise changed(folder)
 
 
 def _traces(replay: str, store: Store) -> Path | None:

@@ -83,9 +83,11 @@ def ask(
     *,
     first_alone: int = ALONE,
     closes: bool = True,
+    check: Callable[[], None] = lambda: None,
 ) -> Asked:
     """Ask every row, the first ones alone. The model is opened only if a batch is missing in `kept`, and let go when
-    this returns, unless somebody goes on with it (`closes`)."""
+    this returns, unless somebody goes on with it (`closes`). `check` raises before a batch is kept that was answered by
+    what is no longer as it was."""
     alone = [rows[place : place + 1] for place in range(min(first_alone, len(rows)))]
     rest = [rows[begin : begin + rows_per_batch] for begin in range(len(alone), len(rows), rows_per_batch)]
     parts = [*alone, *rest]
@@ -100,6 +102,7 @@ def ask(
             seconds = time.monotonic() - begun
             replies = tuple(Reply(one.text, one.finish, one.tokens_read, one.tokens_said) for one in answers)
             held = max(0, _resident_bytes() - before)
+            check()
             done.append(Batch(tuple(row.id for row in part), replies, seconds, held))
             atomic.append_line(kept, json.dumps(asdict(done[-1]), ensure_ascii=False))
             tell(Progress(f"ask {label}", sum(len(batch.ids) for batch in done), len(rows), "rows"))

@@ -2,7 +2,7 @@
 
 import gc
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,15 +26,26 @@ FEW_ROWS = 20
 
 
 def compare_candidates(
-    spec: CompareSpec, candidates: Sequence[Candidate], data: Artifact, out: Path, work: Path, tell: Tell
+    spec: CompareSpec,
+    candidates: Sequence[Candidate],
+    data: Artifact,
+    out: Path,
+    work: Path,
+    tell: Tell,
+    check: Callable[[], None],
 ) -> Mapping[str, Any]:
-    """Fill `out` with comparison.json, answers.jsonl and comparison.html. Gives the figures; the base comes first."""
+    """Fill `out` with comparison.json, answers.jsonl and comparison.html. Gives the figures; the base comes first.
+
+    `check` raises if what is asked is no longer as it was.
+    """
     rows = read_rows(data.folder, spec.split, spec.rows, spec.seed)
     _tell_rows(spec, candidates, rows, tell)
     asked = []
     for place, candidate in enumerate(candidates):
         kept = work / f"{place}.jsonl"
-        asked.append(ask(candidate.label, rows, spec.rows_per_batch, sampling(spec), kept, candidate.open, tell))
+        asked.append(
+            ask(candidate.label, rows, spec.rows_per_batch, sampling(spec), kept, candidate.open, tell, check=check)
+        )
         gc.collect()  # one goes before the next comes: memory for one must do
     weighed = _weigh_all(spec, candidates, asked, rows, tell)
     chosen, top = choose(weighed), best(weighed, spec.metrics[0])

@@ -11,7 +11,7 @@ from luthier.compare.spec import CompareSpec
 from luthier.engine.ports import ChatModel
 from luthier.event import Tell
 from luthier.model.machine import choose_device, choose_dtype
-from luthier.retrieve.state import living
+from luthier.retrieve.state import check_unchanged, living
 
 VERSION = 3
 
@@ -50,11 +50,12 @@ def compare(
         from luthier.compare.build import compare_candidates
         from luthier.compare.line_up import line_up
 
-        return compare_candidates(spec, line_up(spec, found, store, open_model), data, out, work, tell)
+        check = partial(check_unchanged, store, list(found.values()), state)
+        return compare_candidates(spec, line_up(spec, found, store, open_model), data, out, work, tell, check)
 
-    choices |= living(store, list(found.values()))
+    state = living(store, list(found.values()))
     inputs = {role: artifact.id for role, artifact in found.items()} | {"data": data.id}
-    order = Order("comparison", "compare", VERSION, spec.model_dump(mode="json"), inputs, choices)
+    order = Order("comparison", "compare", VERSION, spec.model_dump(mode="json"), inputs, choices | state)
     return store.make(order, build, tell)
 
 

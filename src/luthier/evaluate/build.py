@@ -1,6 +1,7 @@
 """From artifacts and a task to questions and the models they are put to."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from luthier.evaluate.trials import criteria_of, read_trials
 from luthier.event import Tell
 from luthier.measure.metrics import CRITERIA, metrics
 from luthier.measure.task import TaskSpec
-from luthier.retrieve.state import KNOWLEDGE, living
+from luthier.retrieve.state import KNOWLEDGE, check_unchanged, living
 
 
 def build_scores(
@@ -50,31 +51,12 @@ def build_scores(
         return measure_lm_eval(spec, task, given, names, store, out, work, tell)
     path = spec.rows_path()
     rows = read_own(task, path) if path is not None else read_prepared(given["data"].folder, spec.split)
-    machine = {name: value for name, value in choices.items() if not name.startswith(KNOWLEDGE)}
     bring_kept(store, work)
     bench = _bench(spec, store, work, open_model, tell)
-
-    def side(name: str, role: str, answers: Kept, opener: Callable[[], ChatModel]) -> Side:
-        return Side(name, lambda asked: ask(role, asked, task, spec.seed, answers, opener, tell))
-
-    def of_artifact(name: str, role: str) -> Side:
-        artifact = given[role]
-
-        def opener() -> ChatModel:
-            verify_whole(store, artifact)  # else answers of what was altered would be kept as this model's
-            return open_model(artifact)
-
-        asked_how = [how(task, spec.seed), machine | living(store, [artifact])]
-        return side(name, role, Kept(store.root / "answers" / artifact.id / f"{key_of(asked_how)}.jsonl"), opener)
-
     if task.kind == "judge":
         sides = [Side(ALONE, lambda asked: calibrate(task, asked, bench))]
-    elif spec.url:  # what an address serves may change: kept for this evaluation only
-        sides = [side(ALONE, "url", Kept(work / "answers.jsonl"), lambda: RemoteModel(spec.url, spec.name or None))]
-    elif spec.alone:
-        sides = [of_artifact(ALONE, "model")]
     else:
-        sides = [of_artifact("before", "base"), of_artifact("after", "tuned")]
+        sides = _sides(spec, task, given, store, work, choices, open_model, tell)
     criteria = criteria_of(task)
     names |= {"judge": spec.judge} if criteria or task.kind == "judge" else {}
     trials = read_trials(store, inputs, criteria, tell)
@@ -90,6 +72,41 @@ def build_scores(
         return scores
     finally:
         bench.close()
+
+
+def _sides(
+    spec: EvaluateSpec,
+    task: TaskSpec,
+    given: Mapping[str, Artifact],
+    store: Store,
+    work: Path,
+    choices: Mapping[str, str],
+    open_model: Callable[[Artifact], ChatModel],
+    tell: Tell,
+) -> list[Side]:
+    """Give the models that are asked, each with what it has answered before."""
+    machine = {name: value for name, value in choices.items() if not name.startswith(KNOWLEDGE)}
+
+    def side(name: str, role: str, answers: Kept, opener: Callable[[], ChatModel]) -> Side:
+        return Side(name, lambda asked: ask(role, asked, task, spec.seed, answers, opener, tell))
+
+    def of_artifact(name: str, role: str) -> Side:
+        artifact = given[role]
+
+        def opener() -> ChatModel:
+            verify_whole(store, artifact)  # else answers of what was altered would be kept as this model's
+            return open_model(artifact)
+
+        # as the order says, not as it is by now: what another state answers is not kept as this one's
+        state = {base: choices[base] for base in living(store, [artifact]) if base in choices}
+        path = store.root / "answers" / artifact.id / f"{key_of([how(task, spec.seed), machine | state])}.jsonl"
+        return side(name, role, Kept(path, partial(check_unchanged, store, [artifact], state)), opener)
+
+    if spec.url:  # what an address serves may change: kept for this evaluation only
+        return [side(ALONE, "url", Kept(work / "answers.jsonl"), lambda: RemoteModel(spec.url, spec.name or None))]
+    if spec.alone:
+        return [of_artifact(ALONE, "model")]
+    return [of_artifact("before", "base"), of_artifact("after", "tuned")]
 
 
 def find_meaning(spec: EvaluateSpec, task: TaskSpec, tell: Tell) -> dict[str, Find]:

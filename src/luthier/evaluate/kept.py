@@ -7,7 +7,7 @@ anew.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,13 @@ def key_of(value: Any) -> str:
 class Kept:
     """The kept answers of one model to one task."""
 
-    def __init__(self, path: Path) -> None:
-        """Read what is there; a line that a kill left half written counts for nothing."""
+    def __init__(self, path: Path, check: Callable[[], None] = lambda: None) -> None:
+        """Read what is there; a line that a kill left half written counts for nothing.
+
+        `check` raises before anything is kept, if whoever was asked is no longer what it was.
+        """
         self.path = path
+        self._check = check
         self._found: dict[str, Any] = {}
         self._is_torn = False
         if not path.exists():
@@ -45,7 +49,8 @@ class Kept:
         return self._found[key]
 
     def add(self, found: Mapping[str, Any]) -> None:
-        """Keep a batch; it is on disk when this returns."""
+        """Keep a batch; it is on disk when this returns. Raises what the check raises."""
+        self._check()
         line = json.dumps(found, ensure_ascii=False)
         atomic.append_line(self.path, f"\n{line}" if self._is_torn else line)
         self._is_torn = False

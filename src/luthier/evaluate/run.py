@@ -69,7 +69,7 @@ def evaluate(
     device = choose_device().value  # as `open_model` chooses: answers in bfloat16 are not those in float32
     choices = {"device": device, "dtype": choose_dtype(device).value}
     choices |= {TOOL: " ".join(row(TOOL).pins)} if spec.peer else {}
-    choices |= living(store, list(given.values()))
+    choices = choices | living(store, list(given.values()))
     order = Order("scores", "evaluate", VERSION, spec.model_dump(mode="json"), inputs, choices)
     anew = spec.judge != OFFLINE and is_to_judge_again(store, order.id, tell)
     return store.make(order, build, tell, anew=anew)

@@ -2,11 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from luthier.artifact.store import Artifact, Store
+from luthier.errors import StoreError
 from luthier.retrieve.place import CATALOGUE, CURRENT, knowledge_folder, read_current
 
 PASSING_ON = ("answer", "agent", "prompt", "release")
@@ -42,6 +43,26 @@ def living(store: Store, artifacts: Sequence[Artifact]) -> dict[str, str]:
         if (folder / CURRENT).exists():  # else whoever opens it says so
             found[KNOWLEDGE + name] = fingerprint(folder)
     return found
+
+
+def check_unchanged(store: Store, artifacts: Sequence[Artifact], before: Mapping[str, str]) -> None:
+    """Raise StoreError if `living` no longer gives what it gave `before` they were asked.
+
+    An open knowledge base follows what is put into it and taken out: what it said may be of either state.
+    """
+    now = living(store, artifacts)
+    for name in sorted(now.keys() | before.keys()):
+        if now.get(name) != before.get(name):
+            raise changed(knowledge_folder(store.root, name.removeprefix(KNOWLEDGE)))
+
+
+def changed(folder: Path) -> StoreError:
+    """Give the error for a knowledge base that changed while it was asked."""
+    return StoreError(
+        f"the knowledge base {folder.name!r} changed while it was asked",
+        where=str(folder),
+        mend="run it again: then it is asked as it is now",
+    )
 
 
 def _names(store: Store, artifact: Artifact) -> set[str]:
