@@ -214,13 +214,14 @@ def _evidence(gathered: Gathered, chosen: Chosen, passages: Passages | None) -> 
         reason: Seen(count, tuple(Place(where, what) for where, what in dropped.first[reason]))
         for reason, count in dropped.counts.items()
     }
+    markers = gathered.model.added if gathered.task == "classification" else gathered.model.markers
     is_named = gathered.task != "classification" or ": one" in next(iter(gathered.kinds))
     return Evidence(
         spec=gathered.spec,
         task=gathered.task,
         max_tokens=gathered.model.max_tokens,
         rows_read=gathered.rows,
-        markers=1 if gathered.kinds.keys() == {"text"} else gathered.model.markers,
+        markers=1 if gathered.kinds.keys() == {"text"} else markers,
         facts=gathered.facts,
         split=split,
         sources=[source["path"] for source in gathered.sources],

@@ -49,6 +49,10 @@ class Renderer:
             return 1
         return max(learned - 1, 0)  # one token is the letter itself
 
+    def added(self) -> int:
+        """Count the tokens that the tokenizer puts around a text that is to be classified."""
+        return len(self.template.render_labelled([("",)])[0].ids)
+
     def render(self, examples: Sequence[Example]) -> list[list[Piece] | Fault]:
         """Give what each example makes: one piece, several where the template re-writes turns, or a fault."""
         found: dict[int, list[Piece] | Fault] = {}

@@ -12,7 +12,7 @@ from luthier.event import Tell
 from luthier.prepare.sets import Sets, check_processes, rows_sets, sets_of
 from luthier.prepare.spec import PrepareSpec
 
-VERSION = 9
+VERSION = 10
 
 
 def prepare(

@@ -67,6 +67,8 @@ class Described:
     """What stands in the card."""
     markers: int
     """Learned tokens of an answer that stand for no character of it: its end, and marks of thinking."""
+    added: int
+    """Tokens that the tokenizer puts around a text that is to be classified; it stands in no template."""
 
 
 class Describe:

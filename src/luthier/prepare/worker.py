@@ -67,8 +67,8 @@ class Work:
         """Do a batch, or describe the template."""
         if isinstance(task, Task):
             return self.do(task)
-        template = self._renderer.template
-        return Described(template.context, self._renderer.max_tokens, template.hashes(), self._renderer.markers())
+        renderer, template = self._renderer, self._renderer.template
+        return Described(template.context, renderer.max_tokens, template.hashes(), renderer.markers(), renderer.added())
 
     def do(self, task: Task) -> Done:
         """Do a batch. A bad row, even a broken rest, is no error here: the parent raises them in their order."""

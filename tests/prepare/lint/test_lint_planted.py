@@ -11,6 +11,7 @@ import numpy as np
 import planted
 import pytest
 from planted import ZH, clean, sentence, turns
+from tokenizers import Tokenizer
 
 from luthier.artifact.store import Artifact, Store
 from luthier.cli.main import main
@@ -257,3 +258,14 @@ def test_marks_of_thinking_in_a_template_are_no_fault_of_the_tokenizer(lint: Lin
             found[template, name] = report["tokens_per_character"]["other"]
     assert found["qwen3", "alone"] == pytest.approx(found["chatml", "alone"], rel=0.03)
     assert found["qwen3", "talks"] == pytest.approx(found["chatml", "talks"], rel=0.03)
+
+
+def test_the_text_of_classes_is_counted_as_it_is_for_it_stands_in_no_template(lint: Lint, store: Store) -> None:
+    model = fetch(FetchSpec(source="tiny:llama", template="qwen3"), store, hush)
+    texts = [one["messages"][1]["content"] for one in clean(400)]
+    rows = [{"text": text, "label": ("short", "long")[number % 2]} for number, text in enumerate(texts)]
+    report = lint(rows, *ALL_TRAIN, model=model, project=store.root)
+    tokenizer = Tokenizer.from_file(str(model.folder / "tokenizer.json"))
+    ids = [tokenizer.encode(text, add_special_tokens=False).ids for text in texts]
+    wanted = sum(map(len, ids)) / sum(map(len, texts))
+    assert report["tokens_per_character"]["other"] == pytest.approx(wanted, abs=5e-5)

@@ -51,7 +51,7 @@ class Evidence:
     max_tokens: int
     rows_read: int
     markers: int
-    """Learned tokens of each answer that stand for no character of it."""
+    """Learned tokens of each answer (in a classification, tokens of each row) that stand for no character of it."""
     facts: Facts
     """Of each row that became an example, those that were left out afterwards too."""
     split: npt.NDArray[np.int8]

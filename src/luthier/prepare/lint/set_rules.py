@@ -205,7 +205,8 @@ def tokens_per_character(evidence: Evidence) -> dict[str, float]:
     for name, chosen in (("CJK", is_cjk), ("other", ~is_cjk)):
         rows = facts[chosen & ((facts["flags"] & int(Flag.TRUNCATED)) == 0)]
         rows = rows if evidence.task == "classification" else rows[(rows["supervised"] > 0) & (rows["answer"] > 0)]
-        # each answer ends with a stop token, and some templates put marks of thinking before it
+        # each answer ends with a stop token, and some templates put marks of thinking before it; a text that is
+        # classified stands in no template
         ends = len(rows) * evidence.markers * (2 if evidence.task == "preference" else 1)
         count, column = ("tokens", "characters") if evidence.task == "classification" else ("supervised", "answer")
         characters = int(rows[column].sum())
