@@ -11,7 +11,10 @@ TOKENS = re.compile(
     re.IGNORECASE,
 )
 """What chat templates of the common families read as the borders of turns, calls and thoughts."""
-INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]")
+INVISIBLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff"
+    "\U000e0000-\U000e007f\U000e0100-\U000e01ef]"
+)
 """Control characters, and letters that nobody sees but a model reads."""
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from luthier.answer.passage import Passage
-from luthier.answer.quoting import is_order
+from luthier.answer.quoting import HIDDEN, as_written, is_order
 from luthier.measure.sentences import Span, sentences
 from luthier.measure.support import Support, content, support
 
@@ -66,9 +66,10 @@ class Checker:
         """In the order a generator saw them: its number n is the n-th."""
         self._carried = carried
         self._numbers: dict[int, int] = {}
+        self._read = [HIDDEN.sub("", passage.chunk.text) for passage in passages]
+        """As a generator read them: a letter that nobody sees would part a word in two."""
         self._orders = [
-            [text for begin, end in sentences(passage.chunk.text) if is_order(text := passage.chunk.text[begin:end])]
-            for passage in passages
+            [said for begin, end in sentences(text) if is_order(said := text[begin:end])] for text in self._read
         ]
         self.sentences: list[Sentence] = []
 
@@ -77,7 +78,7 @@ class Checker:
         hinted = [int(number) - 1 for found in MARKER.findall(raw) for number in re.findall(r"\d+", found)]
         bare = MARKER.sub("", raw)
         text = bare.strip()
-        found = {place: support(text, passage.chunk.text) for place, passage in enumerate(self._passages)}
+        found = {place: support(text, read) for place, read in enumerate(self._read)}
         carrying = {place: each for place, each in found.items() if each.share >= self._carried}
         chosen = [place for place in dict.fromkeys(hinted) if place in carrying] or sorted(
             carrying, key=lambda place: -carrying[place].share
@@ -99,7 +100,7 @@ class Checker:
     def _source(self, place: int, found: Support) -> Source:
         chunk = self._passages[place].chunk
         number = self._numbers.setdefault(place, len(self._numbers) + 1)
-        begin, end = found.span
+        begin, end = as_written(chunk.text, found.span)
         span = (chunk.span[0] + begin, chunk.span[0] + end)
         return Source(number, self._passages[place], span, chunk.text[begin:end], found.share)
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from luthier.answer.passage import Passage
 from luthier.answer.phrases import phrases_for
-from luthier.answer.quoting import inside
+from luthier.answer.quoting import HIDDEN, inside
 from luthier.answer.relevance import Relevance
 from luthier.answer.trace import Trace
 from luthier.answer.writer import Writer
@@ -61,7 +61,7 @@ def _generator(
 def _kept(text: str, passage: Passage) -> str:
     if text.strip().upper().startswith("NONE"):
         return ""
-    return text if support(text, passage.chunk.text).share >= CARRIED else passage.read
+    return text if support(text, HIDDEN.sub("", passage.chunk.text)).share >= CARRIED else passage.read
 
 
 COMPRESSORS: dict[str, Callable[[str, Sequence[Passage], Relevance, Writer | None, Trace], list[str]]] = {

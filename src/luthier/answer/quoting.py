@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from luthier.answer.passage import Passage
+from luthier.measure.sentences import Span
 
 TEMPLATE_TOKEN = re.compile(
     r"<\|[^|<>\s]{1,40}\|>|<｜[^｜<>]{1,40}｜>|</?s>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>"
@@ -18,8 +19,12 @@ TEMPLATE_TOKEN = re.compile(
     re.I,
 )
 """What a chat template would read as a turn's begin or end."""
-HIDDEN = re.compile("[\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]")
+HIDDEN = re.compile(
+    "[\u00ad\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f\U000e0100-\U000e01ef]"
+)
 """Letters that nobody sees, but a model reads, and marks that turn the direction of writing."""
+JOINING = re.compile("[\u034f\u200c\u200d\ufe00-\ufe0f]")
+"""Unseen too, but Persian words and emoji are written with them: they stay in a text."""
 
 
 @cache
@@ -31,7 +36,7 @@ def _orders() -> re.Pattern[str]:
 
 def is_order(sentence: str) -> bool:
     """Whether a sentence speaks to the machine that reads it."""
-    sentence = HIDDEN.sub("", sentence)
+    sentence = JOINING.sub("", HIDDEN.sub("", sentence))
     return bool(_orders().search(sentence)) or bool(TEMPLATE_TOKEN.search(sentence))
 
 
@@ -41,6 +46,14 @@ def plain_text(text: str) -> str:
     while before != text:  # what is left may be a token again: <|im_<|x|>end|>
         before, text = text, TEMPLATE_TOKEN.sub("", text)
     return text
+
+
+def as_written(text: str, span: Span) -> Span:
+    """Give where a part stands in a text, from where it stands in the same text without what nobody sees."""
+    if not HIDDEN.search(text):
+        return span
+    seen = [place for place, letter in enumerate(text) if not HIDDEN.match(letter)]
+    return seen[span[0]], seen[span[1] - 1] + 1
 
 
 def numbered(passages: Sequence[Passage], first: int = 1) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from luthier.answer.passage import Passage
+from luthier.answer.quoting import HIDDEN
 from luthier.measure.sentences import Span, sentences
 from luthier.measure.support import WINDOW, content
 from luthier.retrieve.ports import Index
@@ -86,7 +87,7 @@ def by_words(question: str, passage: Passage) -> list[Rated]:
     spans = sentences(text)[:MOST_SENTENCES]
     if "row" in passage.chunk.metadata:  # its columns belong together: a question tells nothing without its answer
         spans = [(part[0][0], part[-1][1]) for part in _parts(spans, WINDOW)]
-    said = [((begin, end), PICTURE.sub("", text[begin:end])) for begin, end in spans]
+    said = [((begin, end), PICTURE.sub("", HIDDEN.sub("", text[begin:end]))) for begin, end in spans]
     return [Rated(span, _overlap(wanted, content(words))) for span, words in said if words.strip(MARKERS)]
 
 
