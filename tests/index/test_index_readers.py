@@ -86,12 +86,12 @@ def test_a_page_keeps_where_its_links_stand_and_what_links_to_it(tmp_path: Path)
     )
     first, note, another = read_document(path).blocks
     assert first.text == "First [1] and the other one."
-    assert [(first.text[place:][:3], target) for place, target in first.metadata["links"]] == [
+    assert [(first.text[place:][:3], target) for place, target in first.metadata["_links"]] == [
         ("1] ", "#n1"),
         ("the", "b.html"),
     ]
-    assert note.metadata == {"anchors": [(0, "notes"), (1, "n1")]}
-    assert another.metadata == {"anchors": [(1, "n2")]}
+    assert note.metadata == {"_anchors": [(0, "notes"), (1, "n1")]}
+    assert another.metadata == {"_anchors": [(1, "n2")]}
 
 
 def test_rows_are_pieces_of_knowledge_with_their_columns(tmp_path: Path) -> None:

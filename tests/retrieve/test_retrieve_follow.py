@@ -9,7 +9,7 @@ from luthier.event import hush
 from luthier.index.care import delete_documents
 from luthier.index.run import index
 from luthier.index.spec import CutSpec, IndexSpec
-from luthier.retrieve.follow import Pointer, pointers
+from luthier.retrieve.follow import ANCHORS, LINKS, Pointer, pointers
 from luthier.retrieve.how import SearchSpec
 from luthier.retrieve.opening import KnowledgeBase, open_index
 from luthier.retrieve.ports import Chunk
@@ -161,3 +161,28 @@ def test_what_only_looks_like_a_pointer_is_none() -> None:
     assert pointers(plain, ["Sea", "Refunds"]) == [Pointer("", "第二条")]
     own = Chunk(1, "a/b.md", "第二条 说。 [up](../c.md) [here](#top-part)")
     assert pointers(own, []) == [Pointer("c.md", "", True), Pointer("", "top-part", True)]
+
+
+def test_what_leads_out_takes_no_place_of_what_leads_on() -> None:
+    out = ["mailto:a@b.c", "javascript:void(0)", "tel:+43", "//cdn.example/x.js", "https://x.org", "http://[", "#"]
+    chunk = Chunk(1, "a/b.html", "Text.", metadata={LINKS: [*out, " c%3F.html?q#m%20n ", 3]})
+    assert pointers(chunk, []) == [Pointer("a/c?.html", "m n", True)]
+    written = Chunk(1, "a/b.md", "".join(f"[x]({target}) " for target in ["mailto:a@b.c", "tel:1", "sms:2", "d.md"]))
+    assert pointers(written, []) == [Pointer("a/d.md", "", True)]
+
+
+@pytest.mark.parametrize("name", ["links", "anchors", LINKS, ANCHORS])
+def test_metadata_of_the_user_may_be_called_as_links_are(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("page.html").write_text(
+        '<body><h1>Far</h1><p id="far">It is dark.</p><h1>Near</h1><p>Go <a href="#far">there</a> for owls.</p></body>'
+    )
+    spec = IndexSpec(source="page.html", embedder="none", metadata={name: [1, 2]}, cut=CutSpec(parent_tokens=0))
+    index(spec, None, store, hush)
+    base = open_index(store.root / "knowledge" / "knowledge")
+    assert found(base, "owls", "recursive") == ["Near", "Far"]
+    if not name.startswith("_"):
+        [hit] = base.search("owls", SearchSpec(way="bm25", top=1)).hits
+        assert hit.chunk.metadata[name] == [1, 2]

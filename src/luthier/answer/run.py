@@ -16,7 +16,7 @@ from luthier.errors import SpecError
 from luthier.event import Tell
 from luthier.retrieve.place import CURRENT, folder_of, knowledge_folder
 
-VERSION = 4
+VERSION = 5
 
 
 def answer(

@@ -155,7 +155,7 @@ class Catalogue:
         """Give the searched chunks of a document in their order, with their headings and how they begin."""
         rows = self.connection.execute(
             "SELECT chunk.id, heading, substr(chunk.text, 1, ?), "
-            "CASE json_type(chunk.metadata, '$.anchors') WHEN 'array' THEN json_extract(chunk.metadata, '$.anchors') "
+            "CASE json_type(chunk.metadata, '$._anchors') WHEN 'array' THEN json_extract(chunk.metadata, '$._anchors') "
             "ELSE '[]' END FROM chunk "
             "JOIN document ON document.id = chunk.document "
             "WHERE label = ? AND state = 'here' AND kind = 'chunk' ORDER BY place",

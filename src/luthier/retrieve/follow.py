@@ -9,7 +9,7 @@ import posixpath
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from luthier.retrieve.catalogue import Catalogue, Section
 from luthier.retrieve.fusion import Ranking
@@ -27,8 +27,8 @@ LEAST_HEADING = 4
 MERGED_SHARE = 0.5
 """Of a parent's chunks: where so many are found, at least two, it is given in place of them."""
 
-LINKS, ANCHORS = "links", "anchors"
-"""In a chunk's metadata: what it links to, and the names by which links point to it."""
+LINKS, ANCHORS = "_links", "_anchors"
+"""Kept for us in a chunk's metadata: what it links to, and the names by which links point to it."""
 _LINK = re.compile(r"\]\(\s*<?([^)\s>]*)>?[^)]*\)")
 _NUMBERED = re.compile(
     r"\b(?:sections?|chapters?|articles?|appendix|clauses?|§)\s*([0-9]+(?:\.[0-9]+)*|[A-Z])\b|§\s*([0-9]+(?:\.[0-9]+)*)",
@@ -118,13 +118,9 @@ def pointers(chunk: Chunk, headings: Sequence[str]) -> list[Pointer]:
     """Give the places that a chunk points to; `headings` are those of its document."""
     text, found = chunk.text, list[Pointer]()
     kept = chunk.metadata.get(LINKS)
-    targets = [match.group(1) for match in _LINK.finditer(text)] + (kept if isinstance(kept, list) else [])
-    for target in targets:
-        path, _, anchor = map(unquote, target.partition("#"))
-        path = path.partition("?")[0]
-        if "://" not in path and (path or anchor):
-            label = posixpath.normpath(posixpath.join(posixpath.dirname(chunk.document), path)) if path else ""
-            found.append(Pointer(label, anchor, True))
+    linked = [target for target in kept if isinstance(target, str)] if isinstance(kept, list) else []
+    targets = [match.group(1) for match in _LINK.finditer(text)] + linked
+    found += [pointer for target in targets if (pointer := _linked(chunk.document, target))]
     found += [Pointer("", match.group(1) or match.group(2)) for match in _NUMBERED.finditer(text)]
     own = _CHINESE.match(text)
     found += [Pointer("", said) for said in _CHINESE.findall(text) if not own or said != own.group()]
@@ -133,6 +129,18 @@ def pointers(chunk: Chunk, headings: Sequence[str]) -> list[Pointer]:
         if is_long and re.search(_BEFORE_NAME + re.escape(heading), text, re.I):
             found.append(Pointer("", heading))
     return list(dict.fromkeys(found))[:POINTERS_OF_A_CHUNK]
+
+
+def _linked(label: str, target: str) -> Pointer | None:
+    """Give where a link in this document leads; None where that is no place in a document of ours."""
+    try:
+        parts = urlsplit(target.strip())
+    except ValueError:  # an address with a broken host
+        return None
+    path, anchor = unquote(parts.path), unquote(parts.fragment)
+    if parts.scheme or parts.netloc or not (path or anchor):
+        return None
+    return Pointer(posixpath.normpath(posixpath.join(posixpath.dirname(label), path)) if path else "", anchor, True)
 
 
 def _is_meant(pointer: Pointer, section: Section) -> bool:
