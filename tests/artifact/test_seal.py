@@ -1,16 +1,19 @@
 """Seals: a released model is what was released, file by file and card by card."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
+from luthier.artifact import atomic
+from luthier.artifact.atomic import sha256
 from luthier.artifact.card import NAME
 from luthier.artifact.order import Kind, Order
 from luthier.artifact.seal import parts_of, verify_release, verify_released, verify_whole
 from luthier.artifact.store import Artifact, Store
 from luthier.errors import StoreError
-from luthier.event import hush
+from luthier.event import Event, Warned, hush
 from luthier.release.log import promote
 
 
@@ -101,6 +104,50 @@ def test_the_base_of_a_released_adapter_is_looked_at_by_whoever_answers_with_it(
     with pytest.raises(StoreError, match=f"weights of {base.id} differs from its checksum"):
         verify_whole(store, other)
     verify_released(store, apart)
+
+
+def test_a_release_that_is_gone_stands_in_nobodys_way(
+    store: Store, released: tuple[Artifact, Artifact, Artifact]
+) -> None:
+    release, adapter, base = released
+    shutil.rmtree(release.folder)
+    apart = made(store, "model", "apart", raw="sha256:0")
+    for artifact in (apart, adapter):
+        verify_released(store, artifact)
+    (base.folder / "weights").write_text("other", encoding="utf-8")
+    with pytest.raises(StoreError, match=f"weights of {base.id} differs .* {release.id} answers with it"):
+        verify_released(store, adapter)
+
+
+def test_a_base_below_several_releases_is_read_once_and_what_it_is_not_in_never(
+    store: Store, released: tuple[Artifact, Artifact, Artifact], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = released[2]
+    for name in ("two", "three"):
+        adapter = made(store, "adapter", name, model=base.id)
+        promote(store, made(store, "release", name, tuned=adapter.id).id, hush)
+    read: list[Path] = []
+
+    def reading(path: Path) -> str:
+        read.append(path)
+        return sha256(path)
+
+    monkeypatch.setattr(atomic, "sha256", reading)
+    verify_released(store, base)
+    assert read == [base.folder / "weights", base.folder / NAME]
+
+
+def test_a_log_that_cannot_be_read_is_warned_of_where_no_release_is_opened(
+    store: Store, released: tuple[Artifact, Artifact, Artifact], told: list[Event]
+) -> None:
+    (store.root / "released.jsonl").write_text("garbage\n", encoding="utf-8")
+    verify_released(store, released[1], told.append)
+    [warned] = [event for event in told if isinstance(event, Warned)]
+    assert warned.what.startswith("a line of the log cannot be read: ")
+    assert warned.what.endswith(f"nobody knows whether {released[1].id} is as it was released")
+    assert warned.mend.startswith("put the file back as it was")
+    with pytest.raises(StoreError, match="a line of the log cannot be read"):
+        verify_release(store, released[0])
 
 
 def test_narrow_weights_hold_all_they_answer_with(store: Store) -> None:

@@ -36,7 +36,7 @@ def open_artifact(
             mend=f"give one of the kind {' or '.join(OPENERS)}",
         )
     if artifact.kind != "release":
-        verify_released(store, artifact)
+        verify_released(store, artifact, tell)
     return opener(store, artifact, Wish(name or artifact.id, dtype, engine, tell))
 
 
