@@ -106,6 +106,11 @@ def test_a_row_of_questions_and_answers_is_told_whole(store: Store, tmp_path: Pa
     long = index(IndexSpec(source=str(tmp_path / "long.jsonl"), name="long", embedder="none"), None, store, hush)
     [row] = rows(made(store, long, question="number 47 住着谁？", sentences=1))
     assert row["answer"] == "a: 王五。他很好。 number: 47 [1]"
+    (tmp_path / "four.jsonl").write_text(json.dumps({"Q": "Who lives here?", "A": "Wang. Always.", "Number": 47}))
+    four = index(IndexSpec(source=str(tmp_path / "four.jsonl"), name="four", embedder="none"), None, store, hush)
+    [row] = rows(made(store, four, question="Who lives at number 47?"))
+    # of four sentences none is told twice
+    assert row["answer"] == "Q: Who lives here? A: Wang. [1]\nAlways. Number: 47 [1]"
 
 
 def test_a_file_of_questions_is_answered_line_by_line(store: Store, facts: Artifact, tmp_path: Path) -> None:

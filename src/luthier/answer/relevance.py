@@ -5,6 +5,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -92,9 +93,10 @@ def by_words(question: str, passage: Passage) -> list[Rated]:
 
 
 def _parts(spans: Sequence[Span], count: int) -> list[Sequence[Span]]:
-    """Give runs of so many; the last may begin within the one before."""
-    last = max(0, len(spans) - count)
-    return [spans[min(place, last) :][:count] for place in range(0, len(spans), count)]
+    """Give runs of at most so many, as even as can be: none overlap, and the end of a long row does not stand alone."""
+    runs = -(-len(spans) // count)
+    ends = [len(spans) * number // runs for number in range(runs + 1)] if runs else []
+    return [spans[begin:end] for begin, end in pairwise(ends)]
 
 
 def _overlap(wanted: frozenset[str], found: frozenset[str]) -> float:
