@@ -151,3 +151,10 @@ def test_a_wrong_byte_in_json_lines_is_named_by_offset_and_line_after_the_rows_b
     assert caught.value.what == f"byte {len(begin) + 7} is 0xff, which is not utf-8"
     assert caught.value.where == "a.jsonl:1001"
     assert "encoding=gb18030" in caught.value.mend
+
+
+def test_a_byte_0_makes_its_line_of_json_a_bad_row_and_leaves_the_others(tmp_path: Path) -> None:
+    lines = [json.dumps({"q": "Which strings last longest?"}), '{"q": "And\0?"}', json.dumps({"q": "Which bow?"})]
+    rows = read(tmp_path, "a.jsonl", "\n".join(lines))
+    assert [type(row) for row in rows] == [Row, Fault, Row]
+    assert "control character" in next(row.what for row in rows if isinstance(row, Fault))

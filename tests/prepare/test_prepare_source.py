@@ -150,8 +150,20 @@ def test_a_file_that_is_no_text_says_so_whatever_its_name(tmp_path: Path) -> Non
     path.write_bytes("q,a\n1,2\n".encode("utf-16-le"))
     with pytest.raises(DataError) as caught:
         read(path)
-    assert "encoding (utf-16-le)" in caught.value.mend
+    assert "encoding (utf-16-le; utf-8)" in caught.value.mend
     assert read(path, "utf-16-le") == "q,a\n1,2\n"
+
+
+def test_a_byte_0_in_a_text_is_read_and_a_file_of_many_is_read_where_its_encoding_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    text = "q,a\nWhich wood?,Spruce\0\n" + "And the bow?,Pernambuco\n" * 3
+    path.write_text(text)
+    assert read(path) == read(path, "utf-8") == text
+    path.write_text("a\0\n" * 20)
+    with pytest.raises(DataError, match="byte 1 is 0x00: this is no text") as caught:
+        read(path)
+    assert "or set encoding" in caught.value.mend
+    assert read(path, "utf-8") == "a\0\n" * 20
 
 
 def test_a_wrong_byte_far_into_a_marked_file_keeps_its_true_offset(tmp_path: Path) -> None:

@@ -18,7 +18,14 @@ MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM
 CHUNK = 1 << 18
 """Bytes read at a time."""
 HEAD = 4096
-"""Bytes at the beginning in which a byte 0 shows that a file is no text."""
+"""Bytes at the beginning that are looked at for a byte 0; one alone may stand in a text."""
+MANY = 0.1
+"""Share of bytes 0 from which on a file is no text in UTF-8: in UTF-16 half of the bytes of English are."""
+SIGNATURES = (
+    *(b"PK\x03\x04", b"\xd0\xcf\x11\xe0", b"%PDF-", b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ", b"7z\xbc\xaf"),
+    *(b"PAR1", b"ARROW1", b"SQLite format 3", b"\x93NUMPY", b"GGUF", b"\x89PNG"),
+)
+"""What files begin with that people take for rows: archives and office files, PDF, tables, data bases, weights."""
 
 
 @contextmanager
@@ -65,11 +72,13 @@ def encoding_of(head: bytes, encoding: str, source: Source, tell: Tell) -> str:
         if head.startswith(mark) and (encoding == "auto" or mark == codecs.BOM_UTF8):
             tell(Chose("encoding", name, why=f"{source.label} begins with its byte order mark"))
             return name
-    if b"\0" in head[:HEAD]:
+    begin = head[:HEAD]
+    zeros = begin.count(0)
+    if encoding == "auto" and zeros and (begin.startswith(SIGNATURES) or zeros >= MANY * len(begin)):
         raise DataError(
-            f"byte {head.index(bytes(1))} is 0x00: this is no text",
+            f"byte {head.index(0)} is 0x00: this is no text",
             where=source.label,
-            mend="give a file of rows (a table saved as CSV, an archive unpacked), or set encoding (utf-16-le)",
+            mend="give a file of rows (a table saved as CSV, an archive unpacked), or set encoding (utf-16-le; utf-8)",
         )
     return "utf-8"
 
