@@ -52,11 +52,37 @@ def test_tables_that_stand_side_by_side_are_told_apart(data_folder: DataFolder, 
     parsed = read_document(data_folder("ingest_samples") / "multiple_tables.xlsx")
     tables = [block.text for block in parsed.blocks if block.kind == "table"]
     assert tables == ["| col_a | col_b |\n| 1.5 | test |", "| col_c | col_d |\n| 3.0 | True |"]
+
+
+SHEETS = {
+    "an empty column": ([["name", None, "age"], ["Li", None, 9]], ["| name | age |\n| Li | 9 |"]),
+    "a sparse column behind it": (
+        [["name", None, "note"], ["Li", None, "x"], ["Bo", None, None]],
+        ["| name | note |\n| Li | x |\n| Bo |  |"],
+    ),
+    "more behind a sparse one": (
+        [["name", None, "note", None, "age", "town"], ["Li", None, None, None, 9, "Ulm"]],
+        ["| name | note | age | town |\n| Li |  | 9 | Ulm |"],
+    ),
+    "a shorter table": (
+        [["name", "age", None, "town", "river"], ["Li", 9, None, "Ulm", "Danube"], ["Bo", 8]],
+        ["| name | age |\n| Li | 9 |\n| Bo | 8 |", "| town | river |\n| Ulm | Danube |"],
+    ),
+    "a column that begins below": (
+        [["name", "age"], ["Li", 9, None, "Ulm"], ["Bo", 8, None, "Linz"]],
+        ["| name | age |\n| Li | 9 |\n| Bo | 8 |", "| Ulm |\n| Linz |"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SHEETS)
+def test_an_empty_column_parts_tables_and_tears_none(tmp_path: Path, name: str) -> None:
+    rows, tables = SHEETS[name]
     book = Workbook()
-    for row in (["name", None, "age"], ["Li", None, 9]):
+    for row in rows:
         book.active.append(row)
-    book.save(tmp_path / "spaced.xlsx")
-    assert read_document(tmp_path / "spaced.xlsx").blocks[1].text == "| name | age |\n| Li | 9 |"
+    book.save(tmp_path / "sheet.xlsx")
+    assert [block.text for block in read_document(tmp_path / "sheet.xlsx").blocks[1:]] == tables
 
 
 def test_a_page_gives_what_a_reader_sees(data_folder: DataFolder, tmp_path: Path) -> None:

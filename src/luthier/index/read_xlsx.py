@@ -52,18 +52,22 @@ def _tables(rows: Iterable[tuple[Any, ...]]) -> Iterator[str]:
 
 
 def _beside(table: Sequence[Sequence[str]]) -> Iterator[list[tuple[str, ...]]]:
-    """Give the tables that stand side by side: an empty column parts them where they begin or end in other rows; one
-    within a table is left out."""
+    """Give the tables that stand side by side. What stands behind an empty column is a table of its own where it begins
+    in another row, or has several columns and ends in another; else the empty column is left out."""
     columns = list(zip_longest(*table, fillvalue=""))
-    runs = [list(run) for is_filled, run in groupby(columns, any) if is_filled]
-    parts = [list(zip(*run, strict=True)) for run in runs]
-    if len({_reach(lines) for lines in parts}) == 1:
-        yield list(zip(*(column for run in runs for column in run), strict=True))
-        return
-    for lines in parts:
-        yield [line for line in lines if any(line)]
+    first, *others = [list(run) for is_filled, run in groupby(columns, any) if is_filled]
+    tables = [first]
+    for run in others:
+        (top, end), (its_top, its_end) = _reach(tables[-1]), _reach(run)
+        if its_top != top or (its_end != end and len(run) > 1):
+            tables.append(run)
+        else:
+            tables[-1] += run
+    for found in tables:
+        yield [line for line in zip(*found, strict=True) if any(line)]
 
 
-def _reach(lines: Sequence[tuple[str, ...]]) -> tuple[int, int]:
-    filled = [place for place, line in enumerate(lines) if any(line)]
+def _reach(columns: Sequence[Sequence[str]]) -> tuple[int, int]:
+    """Give the first and the last row in which something stands."""
+    filled = [place for place, line in enumerate(zip(*columns, strict=True)) if any(line)]
     return filled[0], filled[-1]

@@ -16,7 +16,7 @@ from luthier.index.spec import IndexSpec
 from luthier.index.summarist import Summarist
 from luthier.retrieve.place import POINTER
 
-VERSION = 4
+VERSION = 5
 OpenModel = Callable[[Artifact], ChatModel]
 
 
