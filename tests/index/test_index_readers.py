@@ -120,6 +120,38 @@ def test_a_page_keeps_where_its_links_stand_and_what_links_to_it(tmp_path: Path)
     assert another.metadata == {"_anchors": [(1, "n2")]}
 
 
+PAGES: dict[str, tuple[str, list[tuple[str, dict[str, object]]]]] = {
+    "a blank on both sides of a mark is one": (
+        'see <a href="x"> here</a> and <a id="m"></a> <a href="y"> there</a>.',
+        [("see here and there.", {"_links": [(4, "x"), (13, "y")], "_anchors": [(13, "m")]})],
+    ),
+    "an item": (
+        '<ul><li><a href="x"> one </a> </li><li>two <a id="m"></a></li><li>three</li></ul>',
+        [("- one\n- two\n- three", {"_links": [(2, "x")], "_anchors": [(11, "m")]})],
+    ),
+    "paragraphs with a mark between them": (
+        'one<br><a id="z"></a><br>two<br> <a href="x"> <br>three</a>',
+        [("one", {}), ("two", {"_anchors": [(0, "z")]}), ("three", {"_links": [(0, "x")]})],
+    ),
+    "a link around nothing": (
+        '<a href="w" id="m"><div> </div></a><p>unrelated</p><p><a href="v"></a>either</p>',
+        [("unrelated", {"_anchors": [(0, "m")]}), ("either", {})],
+    ),
+    "a link around a picture": (
+        '<p>Prices <a href="w"><img src="p.png"></a> of all</p><a href="v"><p><img></p></a><p>unrelated</p>',
+        [("Prices of all", {"_links": [(7, "w")]}), ("unrelated", {})],
+    ),
+    "code": ('<pre id="m">a\n    b</pre>', [("a\n    b", {"_anchors": [(0, "m")]})]),
+}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_marks_of_links_leave_the_text_as_it_is_read(tmp_path: Path, name: str) -> None:
+    source, blocks = PAGES[name]
+    (tmp_path / "page.html").write_text(f"<body>{source}</body>", encoding="utf-8")
+    assert [(block.text, block.metadata) for block in read_document(tmp_path / "page.html").blocks] == blocks
+
+
 def test_rows_are_pieces_of_knowledge_with_their_columns(tmp_path: Path) -> None:
     table = tmp_path / "faq.csv"
     table.write_bytes('问题;答案\n保修多久？;两年\n"电池; 保修?";不保修\n'.encode("gb18030"))

@@ -64,6 +64,8 @@ _CHARSET = re.compile(rb"<meta[^>]+charset\s*=\s*[\"']?\s*([\w-]+)", re.IGNORECA
 _MARK = re.compile(r"\x00(\d+)\x00")
 """Where a link begins, in text that is not gathered yet: the parser leaves no such character in it."""
 _MARKS_FIRST = re.compile(r"\A((?:\x00\d+\x00)+)(\s+)")
+_MARKS_BETWEEN = re.compile(r"(?<! ) *\x00\d+\x00(?:\x00\d+\x00| )*")
+_NEXT_PARAGRAPH = re.compile(r"\n(?:\x00\d+\x00|[ \n])*\n")
 _SPACE = re.compile(r"[ \t\r\n\f\u00a0]+")
 _LONGEST_CELL = 300
 DEEPEST = 200
@@ -129,7 +131,8 @@ class _Walk:
         elif not tag.startswith(("-", "_")):  # comments and the like
             if tag == "a" and any(inner.tag in HEADINGS or inner.tag in BLOCKS for inner in node.traverse()):
                 self.end()
-                self._waiting += _noted(node)  # a link around whole blocks
+                has_text = bool(node.text(deep=True).strip())  # else its link would be that of the next block
+                self._waiting += [pair for pair in _noted(node) if has_text or pair[0] != LINKS]
             else:
                 self._parts.append(self._marks(node))
             self.inside(node, depth + 1)
@@ -149,10 +152,10 @@ class _Walk:
             self.inside(node, depth + 1)
 
     def end(self) -> None:
-        """Two line breaks in a row part paragraphs; one is white space."""
+        """Two line breaks in a row part paragraphs, with whatever marks stand between them; one is white space."""
         text = "".join(_SPACE.sub(" ", part) if part != "\n" else part for part in self._parts)
         self._parts = []
-        for part in re.split(r"\n[ \n]*\n", text):
+        for part in _NEXT_PARAGRAPH.sub(lambda found: "\n\n" + _marks_of(found), text).split("\n\n"):
             self._add("text", _SPACE.sub(" ", part))
 
     def _marks(self, node: Any) -> str:
@@ -173,7 +176,7 @@ class _Walk:
 
     def _add(self, kind: Any, marked: str, level: int = 0) -> None:
         """Keep a block, with where its marks stood; names of one without a text are the next one's."""
-        marked = _MARKS_FIRST.sub(r"\2\1", marked).strip()
+        marked = _MARKS_FIRST.sub(r"\2\1", _MARKS_BETWEEN.sub(_behind_one_blank, marked)).strip()
         text = _MARK.sub("", marked).strip()
         found: dict[str, list[tuple[int, str]]] = {LINKS: [], ANCHORS: []}
         for sort, value in self._waiting:
@@ -192,10 +195,23 @@ class _Walk:
 
 
 def _noted(node: Any) -> list[tuple[str, str]]:
-    """Give the names of an element, and what it links to."""
+    """Give the names of an element, and what it links to, where there is something to click on."""
     given = node.attributes if node.tag == "a" else {"id": node.id}
     found = [(kind, given.get(name)) for name, kind in (("id", ANCHORS), ("name", ANCHORS), ("href", LINKS))]
+    links = [pair for pair in found if pair[0] == LINKS and pair[1]]
+    if links and not node.text(deep=True).strip() and not node.css_first("img"):
+        found.remove(links[0])
     return [(kind, value) for kind, value in found if value]
+
+
+def _marks_of(found: re.Match[str]) -> str:
+    return "".join(mark[0] for mark in _MARK.finditer(found[0]))
+
+
+def _behind_one_blank(found: re.Match[str]) -> str:
+    """Give marks with one of the blanks around them before them, but none at a line's end."""
+    after = found.string[found.end() : found.end() + 1]
+    return (" " if " " in found[0] and after.strip() else "") + _marks_of(found)
 
 
 def _is_data(table: Any) -> bool:

@@ -24,7 +24,7 @@ READERS: dict[str, str] = {
     ".jsonl": "luthier.index.read_rows:read_jsonl",
     ".json": "luthier.index.read_rows:read_json",
 }
-VERSION = 6
+VERSION = 7
 """Raised when other things are kept of a file: unchanged files are then read anew."""
 
 

@@ -16,7 +16,7 @@ from luthier.index.spec import IndexSpec
 from luthier.index.summarist import Summarist
 from luthier.retrieve.place import POINTER
 
-VERSION = 5
+VERSION = 6
 OpenModel = Callable[[Artifact], ChatModel]
 
 
