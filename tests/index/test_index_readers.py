@@ -54,7 +54,7 @@ def test_tables_that_stand_side_by_side_are_told_apart(data_folder: DataFolder, 
     assert tables == ["| col_a | col_b |\n| 1.5 | test |", "| col_c | col_d |\n| 3.0 | True |"]
 
 
-SHEETS = {
+SHEETS: dict[str, tuple[list[list[object]], list[str]]] = {
     "an empty column": ([["name", None, "age"], ["Li", None, 9]], ["| name | age |\n| Li | 9 |"]),
     "a sparse column behind it": (
         [["name", None, "note"], ["Li", None, "x"], ["Bo", None, None]],
