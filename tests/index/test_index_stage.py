@@ -108,6 +108,28 @@ def test_a_file_that_is_gone_is_gone_however_its_folder_is_written(
     assert open_index(store.root / "knowledge" / "knowledge").labels() == ["docs/a.txt"]
 
 
+def test_the_folder_one_is_in_is_followed_as_any_other(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "here"
+    for folder in (here / "docs", tmp_path / "beside"):
+        folder.mkdir(parents=True)
+        for name in ("a.txt", "b.txt"):
+            (folder / name).write_text(f"Of {name}.")
+    monkeypatch.chdir(here)
+    outside = str(tmp_path / "beside" / "a.txt")
+    index(IndexSpec(source=("docs", "../beside", outside), embedder="none"), None, store, hush)
+    (here / "docs" / "b.txt").unlink()
+    Path("../beside/b.txt").unlink()
+    index(IndexSpec(source="./", embedder="none"), None, store, hush)
+    base = open_index(store.root / "knowledge" / "knowledge")
+    elsewhere = ["../beside/a.txt", "../beside/b.txt", outside]
+    assert base.labels() == [*elsewhere, "docs/a.txt"]
+    assert delete_documents(store.root, "knowledge", ["."], hush) == 1
+    assert base.labels() == elsewhere
+    assert delete_documents(store.root, "knowledge", ["../beside"], hush) == 2
+
+
 def test_what_lies_elsewhere_or_is_still_there_stays(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

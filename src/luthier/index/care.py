@@ -8,6 +8,7 @@ from luthier.engine.embed import open_embedder
 from luthier.errors import DataError
 from luthier.event import Said, Tell
 from luthier.index.build import open_generation
+from luthier.index.sources import lies_in
 from luthier.retrieve.catalogue import Catalogue
 from luthier.retrieve.place import Current, knowledge_folder, read_current, writer_lock
 from luthier.retrieve.ports import Store, Vector
@@ -77,4 +78,4 @@ def _opened(project: Path, name: str) -> Iterator[tuple[Current, Catalogue, dict
 
 def _is_in(label: str, wanted: str) -> bool:
     wanted = Path(wanted).as_posix()
-    return label == wanted or label.startswith(f"{wanted}/")
+    return label == wanted or lies_in(label, wanted)

@@ -32,7 +32,14 @@ def is_followed(label: str, source: str, given: Sequence[str]) -> bool:
     them, whatever it came from, and is there no more."""
     if Path(source).as_posix() in given:
         return True
-    return any(label.startswith(f"{folder}/") for folder in given) and not Path(label).exists()
+    return any(lies_in(label, folder) for folder in given) and not Path(label).exists()
+
+
+def lies_in(label: str, folder: str) -> bool:
+    """Whether a document lies in a folder, by how both are written: `.` holds what no path leads out of it to."""
+    if folder == ".":
+        return not (Path(label).is_absolute() or label.startswith("../"))
+    return label.startswith(f"{folder.removesuffix('/')}/")
 
 
 def find_files(sources: Sequence[str]) -> list[File]:
