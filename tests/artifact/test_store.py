@@ -12,7 +12,7 @@ import pytest
 from luthier.artifact.card import NAME
 from luthier.artifact.order import Kind, Order
 from luthier.artifact.store import Artifact, Build, Store, check_kind
-from luthier.errors import KindError, RoomError, StoreError
+from luthier.errors import BusyError, KindError, RoomError, StoreError
 from luthier.event import Event, Made, Skipped, Started, hush
 
 
@@ -167,6 +167,28 @@ def test_a_folder_without_a_card_is_made_anew(store: Store) -> None:
     artifact = made(store)
     assert not (artifact.folder / "half").exists()
     store.verify(artifact)
+
+
+def test_what_something_was_made_from_meanwhile_is_not_made_anew(store: Store) -> None:
+    first = made(store)
+    users: list[Artifact] = []
+
+    def build(out: Path, work: Path) -> Mapping[str, Any]:
+        users.append(made(store, "examples", rows=first.id))
+        (out / "other.txt").write_text("other", encoding="utf-8")
+        return {}
+
+    with pytest.raises(BusyError) as caught:
+        store.make(order(), build, hush, anew=True)
+    [user] = users
+    assert caught.value.what == f"{user.id} was made from {first.id} while that was made anew: it stays as it was"
+    assert caught.value.where == str(first.folder)
+    assert caught.value.mend == f"remove {user.id} first (luthier remove), then run this again"
+    assert not (first.folder / "other.txt").exists()
+    store.verify(first)
+    store.remove(user.id)
+    anew = store.make(order(), lambda out, work: {"rows": 2}, hush, anew=True)
+    assert anew.card.figures == {"rows": 2}
 
 
 def test_an_artifact_is_found_by_its_id_and_by_how_it_begins(store: Store) -> None:

@@ -73,7 +73,8 @@ class Store:
         """Give the artifact of an order, building it only if it is not there, or `anew`: then one that is there stays
         until the other is whole.
 
-        Raises BusyError if another process is making it, unless told to `wait` for its end. A build that dies leaves
+        Raises BusyError if another process is making it, unless told to `wait` for its end, and if something was made
+        from what is made anew meanwhile. A build that dies leaves
         its work folder, never an artifact.
         """
         place = self.artifacts / order.id
@@ -110,12 +111,24 @@ class Store:
         atomic.write_json(out / NAME, to_plain(card))
         self.artifacts.mkdir(parents=True, exist_ok=True)
         if place.exists():  # made anew, or a folder without a card: not ours to keep
+            if (place / NAME).exists():
+                self._check_unused(order.id)
             (place / NAME).unlink(missing_ok=True)  # the card goes first: what is left is no artifact
             shutil.rmtree(place)
         os.rename(out, place)
         atomic.sync(self.artifacts)
         shutil.rmtree(work)
         return seconds
+
+    def _check_unused(self, name: str) -> None:
+        """Raise BusyError if something was made from an artifact while it was made anew: its inputs would be others."""
+        users = self.users(name)
+        if users:
+            raise BusyError(
+                f"{users[0]} was made from {name} while that was made anew: it stays as it was",
+                where=str(self.artifacts / name),
+                mend=f"remove {users[-1]} first (luthier remove), then run this again",
+            )
 
     @contextmanager
     def _lock(self, name: str, waiter: Tell | None) -> Iterator[None]:
