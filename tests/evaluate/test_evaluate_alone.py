@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import zipfile
 from pathlib import Path
 
@@ -113,7 +114,15 @@ def test_answers_that_are_all_the_same_are_warned_of(
     told.clear()
     spec = EvaluateSpec(task=str(sums / "task.yaml"), alone=True, bootstrap=100, limit=5)
     alone(found, spec, told)  # five may be alike by chance
-    assert not [event for event in told if isinstance(event, Warned) and "the same" in event.what]
+    assert not [event for event in told if isinstance(event, Warned) and "all 5 answers" in event.what]
+    told.clear()
+    with (sums / "task.yaml").open("a", encoding="utf-8") as task:
+        task.write('tag: "part {{ a % 2 }}"\n')
+    rows = [{"a": number, "b": 10} for number in range(60)]
+    (sums / "sums.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    alone(found, EvaluateSpec(task=str(sums / "task.yaml"), alone=True, bootstrap=100), told)
+    [warned] = [event for event in told if isinstance(event, Warned) and re.search(r"all \d+ answers", event.what)]
+    assert warned.what == shown.replace("heldout: all 30", "all: all 60")  # and not of each part once more
 
 
 def test_another_token_limit_asks_anew(store: Store, sums: Path) -> None:

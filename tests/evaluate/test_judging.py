@@ -15,6 +15,7 @@ from luthier.engine.judging import Case, ModelJudge, OfflineJudge, Verdict, read
 from luthier.engine.ports import Answer, Prompt, Sampling
 from luthier.errors import ServeError
 from luthier.evaluate import build
+from luthier.evaluate.again import unjudged
 from luthier.evaluate.ask import Reply
 from luthier.evaluate.judged import biases
 from luthier.evaluate.run import evaluate
@@ -202,6 +203,26 @@ def test_unjudged_scores_from_which_something_was_made_stay(store: Store, tmp_pa
     [warned] = [event for event in told if isinstance(event, Warned)]
     assert warned.what == f"8 answers of {scores.id} are unjudged, and stay so: {user.id} was made from it"
     assert warned.mend == f"remove {user.id} first (luthier remove), then ask once more"
+
+
+def test_unjudged_answers_of_a_benchmark_in_parts_count_once(store: Store, tmp_path: Path, told: list[Event]) -> None:
+    (tmp_path / "rows.jsonl").write_text("".join(f'{{"q": "word{n}?"}}\n' for n in range(4)), encoding="utf-8")
+    task = tmp_path / "task.yaml"
+    text = "title: t\nrows: rows.jsonl\nprompt: '{{ q }}'\nmetrics: [judged_relevance]\ntag: \"{{ q[4] in '01' }}\"\n"
+    task.write_text(text, encoding="utf-8")
+    found = bench(store, [example(1)])
+    judge = made(store, "model", "judge", {}, lambda out: None)
+    found.models[judge.id] = FakeModel(lambda asked: "nonsense")
+    spec = EvaluateSpec(task=str(task), alone=True, judge=judge.id, bootstrap=100)
+    for _ in range(2):
+        scores = evaluate(spec, None, None, None, found.tuned, store, told.append, found.open_model)
+    assert {"all", "True", "False"} <= scores.card.figures.keys()
+    assert unjudged(scores.card.figures) == 4
+    assert [event.text for event in told if isinstance(event, Said)] == [
+        f"4 answers of {scores.id} are unjudged: the judge is asked about them once more"
+    ]
+    figures = {**scores.card.figures, "all": {**scores.card.figures["all"], "rows": 3}}
+    assert unjudged(figures) == 8  # a tag that is called so
 
 
 def test_an_address_is_asked_about_what_it_left_unjudged_alone(

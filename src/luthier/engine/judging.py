@@ -16,6 +16,7 @@ from luthier.errors import ServeError
 from luthier.event import hush
 from luthier.measure.sentences import sentences
 from luthier.measure.support import DENIED, content, support
+from luthier.measure.task import OFFLINE
 
 LOWEST, HIGHEST = 1, 5
 MOST_LETTERS = 120
@@ -133,9 +134,6 @@ class ModelJudge:
         except ServeError as error:
             return [f"the judge is down: {error.what}"] * len(prompts)
         return [answer.text for answer in answers]
-
-
-OFFLINE = "offline"
 
 
 def open_judge(name: str, open_artifact: Callable[[str], ChatModel]) -> Judge:

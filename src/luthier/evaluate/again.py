@@ -8,14 +8,18 @@ from typing import Any
 from luthier.artifact.card import NAME
 from luthier.artifact.store import Store
 from luthier.event import Said, Tell, Warned
+from luthier.measure.task import ALL
 
 KEPT = "kept"
 """In such scores, the folder with what addresses said: it is asked for again neither."""
 
 
 def unjudged(figures: Mapping[str, Any]) -> int:
-    """Count the answers, and the cases of a trial, on which there is no verdict."""
+    """Count the answers, and the cases of a trial, on which there is no verdict, each once: in `all`, where that is."""
     tables = [table for table in figures.values() if isinstance(table, Mapping)]
+    whole = figures.get(ALL)
+    if whole and 2 * whole["rows"] == sum(table.get("rows", 0) for table in tables):  # else a tag of that name
+        tables = [whole]
     answers = sum(count for table in tables for side in table.get("unjudged", {}).values() for count in side.values())
     return int(answers + sum(side["unjudged"] for table in tables for side in table.get("bias", {}).values()))
 

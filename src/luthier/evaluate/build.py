@@ -8,7 +8,7 @@ from typing import Any
 from luthier.artifact.seal import verify_whole
 from luthier.artifact.store import Artifact, Store
 from luthier.engine.embed import open_embedder
-from luthier.engine.judging import OFFLINE, Judge, open_judge
+from luthier.engine.judging import Judge, open_judge
 from luthier.engine.ports import ChatModel
 from luthier.engine.remote import RemoteModel
 from luthier.evaluate.again import bring_kept, keep
@@ -27,7 +27,7 @@ from luthier.evaluate.spec import EvaluateSpec
 from luthier.evaluate.trials import criteria_of, read_trials
 from luthier.event import Tell
 from luthier.measure.metrics import CRITERIA, metrics
-from luthier.measure.task import TaskSpec
+from luthier.measure.task import OFFLINE, TaskSpec
 from luthier.retrieve.state import KNOWLEDGE, check_unchanged, living
 
 

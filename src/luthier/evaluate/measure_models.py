@@ -24,14 +24,12 @@ from luthier.measure import classes, interval
 from luthier.measure.filters import apply_filters
 from luthier.measure.metric import Floats, Metric, Outcome
 from luthier.measure.metrics import bleu_tokenizer
-from luthier.measure.task import HELDOUT, TaskSpec
+from luthier.measure.task import ALL, HELDOUT, TaskSpec
 
 ALONE = "value"
 """The name of a side that is held against nothing: that of its figure."""
 FEW_GROUPS = 20
 """Below so many independent rows an interval itself is a guess."""
-ALL = "all"
-"""What all rows together are called where each of them has a tag: the figure of a benchmark that has parts."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +75,12 @@ def measure_models(
     _tell_choices({tag: [flat[place] for place in places] for tag, places in parts.items()}, task, tell)
     for tag, places in parts.items():
         part = {name: _part(one, places) for name, one in said.items()}
-        scores[tag], told = judge(tag, [flat[place] for place in places], part, spec, task, wanted.metrics, tell)
+        of_part = [flat[place] for place in places]
+        scores[tag], told = judge(tag, of_part, part, spec, task, wanted.metrics, tell)
         records += told if tag in chosen else []
+        if tag not in chosen or len(parts) == len(chosen):  # what is said of all is not said again of each part
+            _warn_of_poor(tag, scores[tag], task, tell)
+            _warn_of_one_answer(tag, of_part, part, tell)
     atomic.write_json(out / "scores.json", scores)
     atomic.write_json(out / "task.json", task.model_dump(mode="json"))
     lines = [json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n" for record in records]
@@ -148,9 +150,7 @@ def judge(
         _warn_of_unjudged(tag, len(rows), unjudged, tell)
     if task.kind == "judge":
         more["bias"] = {side: biases(one.replies) for side, one in said.items()}
-        _warn_of_poor(tag, table.get("kappa", {}).get("value"), task, tell)
     _warn_of_cut(tag, len(rows), more["cut"], task, tell)
-    _warn_of_one_answer(tag, rows, said, tell)
     return {"rows": len(rows), "groups": len(set(groups)), **more, "metrics": table}, records
 
 
@@ -222,8 +222,9 @@ def _warn_of_cut(tag: str, rows: int, cut: Mapping[str, int], task: TaskSpec, te
         )
 
 
-def _warn_of_poor(tag: str, kappa: float | None, task: TaskSpec, tell: Tell) -> None:
-    if kappa is not None and kappa < POOR:
+def _warn_of_poor(tag: str, table: Mapping[str, Any], task: TaskSpec, tell: Tell) -> None:
+    kappa = table["metrics"].get("kappa", {}).get("value")
+    if task.kind == "judge" and kappa is not None and kappa < POOR:
         tell(
             Warned(
                 f"{tag}: kappa is low, {kappa:.2f} where {POOR} is the least: this judge of {task.criterion} says what "

@@ -11,9 +11,10 @@ from luthier.engine.ports import ChatModel
 from luthier.errors import KindError
 from luthier.evaluate.again import is_to_judge_again
 from luthier.evaluate.files import peer_files, row_files
-from luthier.evaluate.spec import OFFLINE, TOOL, EvaluateSpec
+from luthier.evaluate.spec import TOOL, EvaluateSpec
 from luthier.evaluate.trials import criteria_of, find_trials
 from luthier.event import Tell, Warned
+from luthier.measure.task import OFFLINE
 from luthier.model.machine import choose_device, choose_dtype
 from luthier.retrieve.state import living
 from luthier.sidecar import check_ready, row

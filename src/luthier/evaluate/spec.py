@@ -7,12 +7,10 @@ from pydantic import Field
 
 from luthier.errors import SpecError
 from luthier.measure.shipped import find_task
-from luthier.measure.task import TaskSpec, fingerprint, read_task
+from luthier.measure.task import OFFLINE, TaskSpec, fingerprint, read_task
 from luthier.spec import Spec
 
 TOOL = "lm-eval"
-OFFLINE = "offline"
-"""The judge that goes by words."""
 PEER = "lm_eval:"
 """How the name of a task begins that lm-eval asks."""
 

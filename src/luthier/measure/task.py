@@ -15,6 +15,10 @@ from luthier.spec import Settings, Spec, build, read_settings
 
 HELDOUT = "heldout"
 """The name in reports and rules of the rows without a tag: they alone decide."""
+ALL = "all"
+"""What all rows together are called where each of them has a tag: the figure of a benchmark that has parts."""
+OFFLINE = "offline"
+"""The judge that goes by words."""
 
 PROMPT = "write prompt: ... (a template over a row's columns)"
 Count = Annotated[int, Field(ge=1)]
