@@ -75,6 +75,31 @@ def test_files_may_be_read_by_whoever_may_read_their_folder_and_what_is_linked_s
     assert (tmp_path / "own").stat().st_mode & 0o777 == 0o600
 
 
+def test_what_is_linked_to_a_file_of_somebody_else_is_taken_as_it_is(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def refuse(path: Path, mode: int) -> None:
+        asked.append(path.name)
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(path))
+
+    for name, mode in (("open", 0o644), ("shut", 0o600)):
+        (tmp_path / name).write_text(name, encoding="utf-8")
+        (tmp_path / name).chmod(mode)
+
+    def linked(out: Path, work: Path) -> Mapping[str, Any]:
+        out.chmod(0o755)
+        monkeypatch.setattr(Path, "chmod", refuse)  # as the system does where the file is another owner's
+        for name in ("open", "shut"):
+            (out / name).hardlink_to(tmp_path / name)
+        return {}
+
+    found = store.make(order(), linked, hush)
+    assert sorted(found.card.files) == ["open", "shut"]
+    assert asked == ["shut"]
+
+
 def test_what_is_made_is_not_made_again(store: Store, told: list[Event]) -> None:
     first = made(store)
     assert store.make(order(), never, told.append) == first

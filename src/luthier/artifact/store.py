@@ -13,7 +13,7 @@ import shutil
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -259,8 +259,10 @@ def _seal(out: Path) -> dict[str, dict[str, Any]]:
     readers = out.stat().st_mode & 0o444
     for path in sorted(out.rglob("*")):
         if path.is_file():
-            if not path.is_symlink():
-                path.chmod(stat.S_IMODE(path.stat().st_mode) | readers)
+            mode = stat.S_IMODE(path.stat().st_mode)
+            if mode & readers != readers and not path.is_symlink():
+                with suppress(PermissionError):  # a hard link to a file of somebody else
+                    path.chmod(mode | readers)
             atomic.sync(path)
             files[path.relative_to(out).as_posix()] = {"bytes": path.stat().st_size, "sha256": atomic.sha256(path)}
         else:
