@@ -293,3 +293,16 @@ def test_a_base_that_is_none_is_named_with_what_was_meant(
         answer(AnswerSpec(question="When?", bases=(given, "facts")), None, None, store, hush, no_model)
     assert caught.value.where == "key bases"
     assert caught.value.mend.startswith(mend)
+
+
+def test_where_the_base_an_artifact_tells_of_is_gone_it_is_not_offered(
+    store: Store, facts: Artifact, tmp_path: Path
+) -> None:
+    knowledge = store.root / "knowledge"
+    for left, mend in (("fact", "bases=fact"), ("birds", "there are: birds")):
+        for folder in knowledge.iterdir():
+            folder.rename(knowledge / left)
+        with pytest.raises(SpecError, match="tells of the knowledge base 'facts'") as caught:
+            answer(AnswerSpec(question="When?", bases=(facts.id, left)), None, None, store, hush, no_model)
+        assert caught.value.where == "key bases"
+        assert caught.value.mend == mend

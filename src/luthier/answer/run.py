@@ -81,7 +81,7 @@ def _check_bases(bases: Sequence[str], store: Store) -> None:
             continue
         meant = str(card.spec["name"]) if (card := _card(name, store)) else name.removeprefix("kb:")
         near = difflib.get_close_matches(meant, names, n=1)
-        if card and near:
+        if card and meant in names:
             mend = f"bases={meant}, or --index {name}"
         elif near:
             mend = f"bases={near[0]}"
