@@ -75,7 +75,11 @@ def test_a_transcript_of_a_knowledge_base_that_changed_meanwhile_is_not_kept(
     assert caught.value.where == str(store.root / "knowledge" / "sea")
     assert caught.value.mend.startswith("run it again")
     assert not store.newest("transcript")
-    assert act(spec, base, store, hush, scripted(*LINES)).exists
+    made = act(spec, base, store, hush, scripted(*LINES))
+    assert made.exists
+    assert act(spec, base, store, hush, scripted()).id == made.id
+    delete_documents(store.root, "sea", [str(tmp_path / "docs" / "boat.txt")], hush)
+    assert act(spec, base, store, hush, scripted(*LINES)).id != made.id
 
 
 def test_tools_alone_make_an_agent_that_opens_as_a_model(tiny_model: Artifact, tiny_store: Store) -> None:

@@ -4,6 +4,7 @@ after it.
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from luthier.act.run import act
 from luthier.act.spec import ActSpec, KnowledgeSpec
 from luthier.answer.run import answer
 from luthier.answer.spec import AnswerSpec
+from luthier.answer.synthesis import SYNTHESES
 from luthier.artifact.store import Artifact, Store
 from luthier.errors import StoreError
 from luthier.evaluate.run import evaluate
@@ -22,6 +24,7 @@ from luthier.index.care import delete_documents
 from luthier.index.run import index
 from luthier.index.spec import IndexSpec
 from luthier.recipe.openers import open_artifact
+from luthier.retrieve import state
 from luthier.retrieve.state import fingerprint, living
 
 TASK = """
@@ -71,6 +74,18 @@ def test_an_evaluation_asks_a_changed_base_anew_and_not_an_unchanged_one(
     assert said == ["The boat Aurora is red. [1]", "This is not in the documents."]
     brought_in(store, tmp_path / "docs", BOATS)
     assert scored(store, tmp_path, sea)[0] == first
+
+
+def test_an_evaluation_asks_anew_once_bases_are_answered_from_in_another_way(
+    store: Store, sea: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _ = scored(store, tmp_path, sea)
+    other = replace(SYNTHESES["extract"], say=lambda task: iter(["It has a colour. [1]"]))
+    monkeypatch.setitem(SYNTHESES, "extract", other)
+    monkeypatch.setattr(state, "ANSWERING", state.ANSWERING + 1)
+    second, said = scored(store, tmp_path, sea)
+    assert second != first
+    assert all(text.startswith("It has a colour.") for text in said)
 
 
 def removed_after_one(store: Store, folder: Path) -> Tell:

@@ -15,8 +15,9 @@ from luthier.engine.ports import ChatModel
 from luthier.errors import SpecError
 from luthier.event import Tell
 from luthier.retrieve.place import CURRENT, folder_of, knowledge_folder
+from luthier.retrieve.state import ANSWERING
 
-VERSION = 5
+VERSION = ANSWERING
 
 
 def answer(

@@ -13,12 +13,19 @@ from luthier.retrieve.place import CATALOGUE, CURRENT, knowledge_folder, read_cu
 PASSING_ON = ("answer", "agent", "prompt", "release")
 """Kinds that answer with the help of what they were made from."""
 
+ANSWERING = 6
+"""The version of how knowledge bases are answered from (the stage `answer` has it too): raised, whoever asked one asks
+it anew."""
+
 KNOWLEDGE = "knowledge "
 """What the name of such a choice begins with."""
 
 
 def fingerprint(folder: Path) -> str:
-    """Give a hash of what a knowledge base holds and by what it is found: equal ones give equal answers."""
+    """Give a hash of what a knowledge base holds, by what it is found and how it is answered from.
+
+    Equal ones give equal answers.
+    """
     from luthier.retrieve.catalogue import Catalogue  # numpy, which no door of a stage loads
 
     current = read_current(folder)
@@ -28,7 +35,7 @@ def fingerprint(folder: Path) -> str:
             held = sorted((label, mark) for label, (_, mark, _) in catalogue.documents().items())
     finally:
         catalogue.close()
-    text = json.dumps([asdict(current), held], sort_keys=True, default=str)
+    text = json.dumps([ANSWERING, asdict(current), held], sort_keys=True, default=str)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
