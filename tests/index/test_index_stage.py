@@ -207,6 +207,35 @@ def test_a_store_that_is_down_leaves_nothing_behind_and_the_base_as_it_was(
     assert opened(store, embedder).search("cats purr").hits
 
 
+@pytest.mark.parametrize("held", [[], [7]])
+def test_what_was_opened_before_a_store_failed_is_closed_and_taken_away_if_empty(
+    store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch, held: list[int]
+) -> None:
+    calls: list[str] = []
+
+    class Opened:
+        def ids(self) -> list[int]:
+            return held
+
+        def drop(self) -> None:
+            calls.append("drop")
+            raise StoreError("it is down too", where="here", mend="start it")
+
+        def close(self) -> None:
+            calls.append("close")
+
+    def second_fails(name: str, kind: str, *given: object) -> Opened:
+        if calls:
+            raise StoreError("it is down", where="here", mend="start it")
+        calls.append("open")
+        return Opened()
+
+    monkeypatch.setattr(build, "open_store", second_fails)
+    with pytest.raises(StoreError, match=r"it is down\n"):
+        index(IndexSpec(source=str(folder), embedder="none", store="redis"), None, store, hush)
+    assert calls == (["open", "close"] if held else ["open", "drop", "close"])
+
+
 def test_a_new_generation_goes_on_counting_revisions(
     store: Store, folder: Path, embedder: WordEmbedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,7 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Container, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -109,10 +109,17 @@ def open_generation(folder: Path, current: Current) -> tuple[Catalogue, dict[str
     is_new = not place.exists()
     place.mkdir(parents=True, exist_ok=True)
     catalogue = Catalogue(place / CATALOGUE, create=True)
+    stores: dict[str, Store] = {}
     try:
-        stores = {kind: open_store(current.store, kind, current.width, place, current.store_settings) for kind in KINDS}
+        for kind in KINDS:
+            stores[kind] = open_store(current.store, kind, current.width, place, current.store_settings)
     except BaseException:  # a store that is down leaves nothing behind
         catalogue.close()
+        for store in stores.values():
+            with suppress(LuthierError):  # what failed first is told
+                if is_new and not any(True for _ in store.ids()):  # else it was there before
+                    store.drop()
+            store.close()
         if is_new:
             shutil.rmtree(place)
         raise
