@@ -13,7 +13,7 @@ from luthier.artifact.store import Artifact, Store
 from luthier.engine import judging
 from luthier.engine.judging import Case, ModelJudge, OfflineJudge, Verdict, read_verdict
 from luthier.engine.ports import Answer, Prompt, Sampling
-from luthier.errors import ServeError
+from luthier.errors import ServeError, StoreError
 from luthier.evaluate import build
 from luthier.evaluate.again import unjudged
 from luthier.evaluate.ask import Reply
@@ -266,6 +266,22 @@ def test_a_judge_at_an_address_where_nobody_is_shows_before_a_model_is_asked(sto
     with pytest.raises(ServeError, match="does not answer"):
         evaluate(spec, found.base, found.tuned, found.data, None, store, hush, found.open_model)
     assert found.opened == []
+
+
+def test_a_judge_that_was_altered_on_disk_is_not_asked(store: Store, tmp_path: Path) -> None:
+    def fill(out: Path) -> None:
+        (out / "weights").write_text("as made", encoding="utf-8")
+
+    task = tmp_path / "task.yaml"
+    task.write_text("title: t\nmetrics: [judged_relevance]\n", encoding="utf-8")
+    found = bench(store, [example(1)])
+    judge = made(store, "model", "judge", {}, fill)
+    (judge.folder / "weights").write_text("altered", encoding="utf-8")
+    found.models[judge.id] = FakeModel(lambda asked: '{"score": 5}')
+    spec = EvaluateSpec(task=str(task), judge=judge.id, bootstrap=100)
+    with pytest.raises(StoreError, match=r"weights of .* differs from its checksum"):
+        evaluate(spec, found.base, found.tuned, found.data, None, store, hush, found.open_model)
+    assert judge.id not in found.opened
 
 
 def test_a_judge_on_trial_is_held_against_people(store: Store, tmp_path: Path) -> None:

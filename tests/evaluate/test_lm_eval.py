@@ -1,7 +1,8 @@
 """Tasks of lm-eval: what it is told, and what is made of what it tells."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,20 @@ from fake_models import bench, example
 
 from luthier import sidecar
 from luthier.artifact.store import Store
-from luthier.errors import DataError, ServeError, SpecError, ToolError
+from luthier.errors import DataError, ServeError, SpecError, StoreError, ToolError
 from luthier.evaluate import lm_eval
 from luthier.evaluate.files import peer_files
-from luthier.evaluate.lm_eval import arguments, tokenizer_of
+from luthier.evaluate.lm_eval import arguments, measure_lm_eval, tokenizer_of
 from luthier.evaluate.run import evaluate
 from luthier.evaluate.served import served
 from luthier.evaluate.spec import EvaluateSpec
 from luthier.evaluate.told import Told, read_told
 from luthier.event import Event, Warned, hush
+from luthier.index.care import delete_documents
+from luthier.index.run import index
+from luthier.index.spec import IndexSpec
 from luthier.measure.metric import Outcome
+from luthier.retrieve.state import living
 
 TOLD = Path(__file__).parent / "lm_eval_told"
 """Written by lm-eval 0.4.13: three rows of a choice and three of a question, by the tiny model behind our server."""
@@ -115,6 +120,40 @@ def test_the_local_rows_of_its_task_are_part_of_the_order(tmp_path: Path) -> Non
     assert peer_files(task) != first
     task.write_text("process_docs: !function utils.process", encoding="utf-8")
     assert peer_files(task) == peer_files(tmp_path / "hellaswag") == {}
+
+
+def test_a_model_that_was_altered_on_disk_is_not_served(store: Store, tmp_path: Path) -> None:
+    def fill(out: Path) -> None:
+        (out / "weights").write_text("as made", encoding="utf-8")
+
+    altered = made(store, "model", "altered", {}, fill)
+    (altered.folder / "weights").write_text("altered", encoding="utf-8")
+    spec = EvaluateSpec(task="lm_eval:hellaswag", alone=True)
+    with pytest.raises(StoreError, match=r"weights of .* differs from its checksum"):
+        measure_lm_eval(spec, spec.read(), {"model": altered}, {}, store, tmp_path, tmp_path, {}, hush)
+
+
+def test_what_lm_eval_heard_of_a_knowledge_base_that_changed_meanwhile_is_not_kept(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    docs = tmp_path / "boat.txt"
+    docs.write_text("The boat is red.", encoding="utf-8")
+    sea = index(IndexSpec(source=str(docs), name="sea", embedder="none"), None, store, hush)
+
+    @contextmanager
+    def serving(*asked: object) -> Iterator[str]:
+        yield "http://127.0.0.1:9/v1"
+
+    def tool(*asked: object) -> None:
+        (work / "model" / "told").mkdir()
+        delete_documents(store.root, "sea", [str(docs)], hush)
+
+    monkeypatch.setattr(lm_eval, "served", serving)
+    monkeypatch.setattr(sidecar, "call", tool)
+    spec, work = EvaluateSpec(task="lm_eval:gsm8k", alone=True, chat=True), tmp_path / "work"
+    with pytest.raises(StoreError, match="the knowledge base 'sea' changed while it was asked"):
+        measure_lm_eval(spec, spec.read(), {"model": sea}, {}, store, tmp_path, work, living(store, [sea]), hush)
+    assert not (work / "model").exists()
 
 
 def test_a_model_that_cannot_be_served_says_why(store: Store, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_chat import FakeModel, made
 
 from luthier.act.run import act
 from luthier.act.spec import ActSpec, KnowledgeSpec
@@ -109,6 +110,29 @@ def test_what_a_base_says_that_changes_while_an_evaluation_asks_it_is_not_kept(
     brought_in(store, tmp_path / "docs", BOATS)  # as it was when the first was asked
     _, said = scored(store, tmp_path, sea)
     assert said == ["The boat Aurora is red. [1]", "The ship Borealis is blue. [1]"]
+
+
+def test_a_base_that_judges_is_asked_anew_in_another_state(store: Store, sea: Artifact, tmp_path: Path) -> None:
+    task = tmp_path / "task.yaml"
+    task.write_text(TASK.replace("exact_match", "judged_relevance"), encoding="utf-8")
+    (tmp_path / "rows.jsonl").write_text('{"question": "Which colour has the boat?", "answer": "red"}\n', "utf-8")
+    models = {sea.id: FakeModel(lambda asked: '{"score": 5}')}
+    model = made(store, "model", "apart", {}, lambda out: None)
+    models[model.id] = FakeModel(lambda asked: "red")
+
+    def judged() -> tuple[str, int]:
+        models[sea.id].batches.clear()
+        spec = EvaluateSpec(task=str(task), alone=True, judge=sea.id, bootstrap=100)
+        scores = evaluate(spec, None, None, None, model, store, hush, lambda artifact: models[artifact.id])
+        return scores.id, len(models[sea.id].batches)
+
+    first, count = judged()
+    assert count == 1
+    delete_documents(store.root, "sea", [str(tmp_path / "docs" / "ship.txt")], hush)
+    second, count = judged()
+    assert second != first
+    assert count == 1
+    assert judged() == (second, 0)
 
 
 def test_answers_of_a_base_that_changes_meanwhile_are_no_artifact(store: Store, sea: Artifact, tmp_path: Path) -> None:

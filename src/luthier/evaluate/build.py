@@ -27,8 +27,8 @@ from luthier.evaluate.spec import EvaluateSpec
 from luthier.evaluate.trials import criteria_of, read_trials
 from luthier.event import Tell
 from luthier.measure.metrics import CRITERIA, metrics
-from luthier.measure.task import OFFLINE, TaskSpec
-from luthier.retrieve.state import KNOWLEDGE, check_unchanged, living
+from luthier.measure.task import TaskSpec
+from luthier.retrieve.state import KNOWLEDGE, check_unchanged, state_in
 
 
 def build_scores(
@@ -48,11 +48,11 @@ def build_scores(
         check_sandbox()  # before an hour of answers, not after
     names = {role: artifact.id for role, artifact in given.items()} | ({"url": spec.url} if spec.url else {})
     if spec.peer:
-        return measure_lm_eval(spec, task, given, names, store, out, work, tell)
+        return measure_lm_eval(spec, task, given, names, store, out, work, choices, tell)
     path = spec.rows_path()
     rows = read_own(task, path) if path is not None else read_prepared(given["data"].folder, spec.split)
     bring_kept(store, work)
-    bench = _bench(spec, store, work, open_model, tell)
+    bench = _bench(spec, store, work, choices, open_model, tell)
     if task.kind == "judge":
         sides = [Side(ALONE, lambda asked: calibrate(task, asked, bench))]
     else:
@@ -98,7 +98,7 @@ def _sides(
             return open_model(artifact)
 
         # as the order says, not as it is by now: what another state answers is not kept as this one's
-        state = {base: choices[base] for base in living(store, [artifact]) if base in choices}
+        state = state_in(choices, store, artifact)
         path = store.root / "answers" / artifact.id / f"{key_of([how(task, spec.seed), machine | state])}.jsonl"
         return side(name, role, Kept(path, partial(check_unchanged, store, [artifact], state)), opener)
 
@@ -117,13 +117,27 @@ def find_meaning(spec: EvaluateSpec, task: TaskSpec, tell: Tell) -> dict[str, Fi
 
 
 def _bench(
-    spec: EvaluateSpec, store: Store, work: Path, open_model: Callable[[Artifact], ChatModel], tell: Tell
+    spec: EvaluateSpec,
+    store: Store,
+    work: Path,
+    choices: Mapping[str, str],
+    open_model: Callable[[Artifact], ChatModel],
+    tell: Tell,
 ) -> Bench:
-    """Give the judge that is asked for; what it says is kept."""
+    """Give the judge that is asked for; what it says is kept, of a knowledge base by what that holds."""
 
     def opener() -> Judge:
-        return open_judge(spec.judge, lambda name: open_model(store.find(name)))
+        return open_judge(spec.judge, open_whole)
 
-    if spec.judge == OFFLINE or "://" in spec.judge:  # what an address serves may change
+    def open_whole(name: str) -> ChatModel:
+        judge = store.find(name)
+        verify_whole(store, judge)
+        return open_model(judge)
+
+    if not spec.judge_is_artifact:  # what an address serves may change
         return Bench(opener, Kept(work / "verdicts.jsonl"), tell)
-    return Bench(opener, Kept(store.root / "answers" / store.find(spec.judge).id / "verdicts.jsonl"), tell)
+    judge = store.find(spec.judge)
+    state = state_in(choices, store, judge)
+    path = store.root / "answers" / judge.id / (f"verdicts-{key_of(state)}.jsonl" if state else "verdicts.jsonl")
+    kept = Kept(path, partial(check_unchanged, store, [judge], state))
+    return Bench(opener, kept, tell)

@@ -1,15 +1,17 @@
 """Tasks of lm-eval: it runs in an environment of its own, asks the served model, and its rows become ours."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from luthier import sidecar
 from luthier.artifact import atomic
+from luthier.artifact.seal import verify_whole
 from luthier.artifact.store import Artifact, Store
 from luthier.engine.remote import RemoteModel
-from luthier.errors import DataError, ToolError
+from luthier.errors import DataError, StoreError, ToolError
 from luthier.evaluate.find_out import Wanted
 from luthier.evaluate.measure_models import ALONE, Side, measure_models
 from luthier.evaluate.served import served
@@ -17,6 +19,7 @@ from luthier.evaluate.spec import TOOL, EvaluateSpec
 from luthier.evaluate.told import Told, read_told
 from luthier.event import Said, Tell
 from luthier.measure.task import TaskSpec
+from luthier.retrieve.state import check_unchanged, state_in
 
 ROWS_AT_ONCE = 16
 
@@ -29,11 +32,12 @@ def measure_lm_eval(
     store: Store,
     out: Path,
     work: Path,
+    choices: Mapping[str, str],
     tell: Tell,
 ) -> Mapping[str, Any]:
     """Let lm-eval ask each model, one after the other, and fill `out` with what came of it. Gives the scores."""
     sides = {"before": "base", "after": "tuned"} if spec.asks_pair() else {ALONE: "url" if spec.url else "model"}
-    told = {side: _told(spec, role, given, store, work / role, tell) for side, role in sides.items()}
+    told = {side: _told(spec, role, given, store, work / role, choices, tell) for side, role in sides.items()}
     first = next(iter(told.values()))
     metrics = {
         name: metric for name, metric in first.metrics.items() if all(name in one.metrics for one in told.values())
@@ -54,7 +58,15 @@ def measure_lm_eval(
     return measure_models(spec, measured, rows, asked, names, out, Wanted({}, metrics=metrics), tell)
 
 
-def _told(spec: EvaluateSpec, role: str, given: Mapping[str, Artifact], store: Store, work: Path, tell: Tell) -> Told:
+def _told(
+    spec: EvaluateSpec,
+    role: str,
+    given: Mapping[str, Artifact],
+    store: Store,
+    work: Path,
+    choices: Mapping[str, str],
+    tell: Tell,
+) -> Told:
     """Run lm-eval on one model, if it has not been; what it answered before a kill is kept in `work`."""
     out = work / "told"
     work.mkdir(parents=True, exist_ok=True)
@@ -65,10 +77,16 @@ def _told(spec: EvaluateSpec, role: str, given: Mapping[str, Artifact], store: S
             sidecar.call(store.root, TOOL, arguments(spec, remote.url, remote.name, "", work))
         else:
             artifact = given[role]
+            verify_whole(store, artifact)
             tokenizer = tokenizer_of(artifact, store)
             tell(Said(f"lm-eval asks {artifact.id}, served for it"))
             with served(store, artifact.id, work / "serve.log") as address:
                 sidecar.call(store.root, TOOL, arguments(spec, address, artifact.id, tokenizer, work))
+            try:
+                check_unchanged(store, [artifact], state_in(choices, store, artifact))
+            except StoreError:
+                shutil.rmtree(work)  # what another state answered is not to be gone on with
+                raise
     found = sorted(out.rglob("results_*.json"))
     if not found:
         raise ToolError("lm-eval told nothing", where=str(out), mend=f"remove {work}, then run this again")

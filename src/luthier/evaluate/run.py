@@ -70,7 +70,9 @@ def evaluate(
     device = choose_device().value  # as `open_model` chooses: answers in bfloat16 are not those in float32
     choices = {"device": device, "dtype": choose_dtype(device).value}
     choices |= {TOOL: " ".join(row(TOOL).pins)} if spec.peer else {}
-    choices = choices | living(store, list(given.values()))
+    is_judged = bool(criteria_of(task)) or task.kind == "judge"
+    judges = [store.find(spec.judge)] if is_judged and spec.judge_is_artifact else []
+    choices = choices | living(store, [*given.values(), *judges])
     order = Order("scores", "evaluate", VERSION, spec.model_dump(mode="json"), inputs, choices)
     anew = spec.judge != OFFLINE and is_to_judge_again(store, order.id, tell)
     return store.make(order, build, tell, anew=anew)

@@ -57,6 +57,11 @@ class EvaluateSpec(Spec):
         """The name, or the file, of lm-eval's task; '' for a task of ours."""
         return self.task.removeprefix(PEER) if self.task.startswith(PEER) else ""
 
+    @property
+    def judge_is_artifact(self) -> bool:
+        """Whether the judge is an artifact's id, neither an address nor `offline`."""
+        return self.judge != OFFLINE and "://" not in self.judge
+
     def read(self) -> TaskSpec:
         """Read the task. Raises SpecError for one that cannot be read, and for settings that change nothing in it."""
         if self.peer:

@@ -52,6 +52,11 @@ def living(store: Store, artifacts: Sequence[Artifact]) -> dict[str, str]:
     return found
 
 
+def state_in(choices: Mapping[str, str], store: Store, artifact: Artifact) -> dict[str, str]:
+    """Give what an order's choices say of the knowledge bases behind one of those that are asked."""
+    return {name: choices[name] for name in living(store, [artifact]) if name in choices}
+
+
 def check_unchanged(store: Store, artifacts: Sequence[Artifact], before: Mapping[str, str]) -> None:
     """Raise StoreError if `living` no longer gives what it gave `before` they were asked.
 
