@@ -88,8 +88,7 @@ def test_an_object_that_holds_one_list_of_objects_is_read_as_that_list_and_told(
         (tmp_path / "a.json").write_text(json.dumps(whole, indent=indent))
         rows = list(read_rows(Source(tmp_path / "a.json", "a.json"), "auto", told.append))
         assert [row.data["q"] for row in rows if isinstance(row, Row)] == [1, 2]
-    why = "a.json is one object, and its list of objects has this name; each row has what stands beside it"
-    assert told[0] == Chose("rows", "data", f"{why}: version, tags, end")
+    assert set(told) == {Chose("rows", "data", "a.json is one object, and its list of objects has this name")}
 
 
 @pytest.mark.parametrize("indent", [None, 1])

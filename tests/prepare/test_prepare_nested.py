@@ -1,7 +1,8 @@
 """Rows in lists inside other objects, and several in one line: read without a map, each known by its line."""
 
 import json
-from collections.abc import Sequence
+import pickle
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ from luthier.artifact.example import SPLITS, Example, read_examples
 from luthier.artifact.store import Artifact, Store
 from luthier.errors import DataError, SpecError
 from luthier.event import Chose, Event, Warned, hush
+from luthier.prepare.batch_forms import formed_batches
 from luthier.prepare.nested import find_nests
 from luthier.prepare.run import prepare
-from luthier.prepare.spec import ColumnsSpec, PrepareSpec, SetSpec, SplitSpec
+from luthier.prepare.source import find_sources
+from luthier.prepare.spec import ColumnsSpec, HoldOutSpec, PrepareSpec, SetSpec, SplitSpec
 
 
 @pytest.fixture(autouse=True)
@@ -66,9 +69,8 @@ def test_squad_becomes_a_row_for_each_question_with_its_context(
     lines = json.dumps(SQUAD, indent=indent).split("\n")
     begins = [number for number, line in enumerate(lines, 1) if line == "  {"] if indent else [1, 1]
     assert [example.source for example in found] == [f"squad.json:{begins[0]}"] * 2 + [f"squad.json:{begins[1]}"]
-    beside = "and its list of objects has this name; each row has what stands beside it"
     assert [event for event in told if isinstance(event, Chose) and event.what in ("rows", "form")] == [
-        Chose("rows", "data", f"squad.json is one object, {beside}: version"),
+        Chose("rows", "data", "squad.json is one object, and its list of objects has this name"),
         Chose("rows", "paragraphs.qas", "squad.json has its rows in lists, each with what stands around it"),
         Chose("form", "reading", "squad.json has answers and question and context"),
     ]
@@ -244,6 +246,86 @@ def test_a_list_that_has_nothing_of_a_form_but_what_stands_beside_it_is_left_out
     with pytest.raises(DataError, match="nothing of the form text") as caught:
         made_of('{"text": "About.", "authors": [{"name": "Anna"}]}', store, tiny_model, told, "alone.json")
     assert caught.value.where == "alone.json:1"
+
+
+OTHERS = "what else is to be read must be named in columns, where or map"
+
+
+def talk(name: str) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": f"{name}?"}, {"role": "assistant", "content": f"{name}!"}]}
+
+
+@pytest.mark.parametrize(
+    ("beside", "row"),
+    [
+        ({"input": "dir/x"}, pair),
+        ({"history": "story of the set"}, pair),
+        ({"label": 1}, pair),
+        ({"tools": ["hammer"]}, talk),
+        ({"label": "v1"}, lambda name: {"text": f"About {name}."}),
+    ],
+)
+def test_what_stands_beside_rows_that_have_a_form_of_their_own_changes_neither_form_nor_text(
+    beside: dict[str, Any], row: Callable[[str], dict[str, Any]], store: Store, tiny_model: Artifact, told: list[Event]
+) -> None:
+    rows = [row("a"), row("b")]
+    for whole in ({**beside, "data": rows}, {"data": rows, **beside}):
+        found = made_of(json.dumps(whole), store, tiny_model, told, "whole.json")
+        alone = made_of(json.dumps(rows), store, tiny_model, told, "rows.json")
+        assert len(alone) == 2
+        assert [one.id for one in found] == [one.id for one in alone]
+        (name,) = beside
+        why = f"whole.json has {name!r} beside its list data; {OTHERS}"
+        assert Chose("columns all rows have", "none", why) in told
+        told.clear()
+
+
+def test_a_column_beside_rows_is_read_where_the_spec_names_it(
+    store: Store, tiny_model: Artifact, told: list[Event]
+) -> None:
+    whole = {"part": "woods", "source": "book", "n": 3, "data": [{"text": "a", "by": "x"}, {"text": "b", "by": "y"}]}
+    text = json.dumps(whole)
+
+    def made(**more: Any) -> list[Example]:
+        return list(made_of(text, store, tiny_model, told, "rows.json", **more))
+
+    assert [one.label for one in made(columns=ColumnsSpec(label="part"))] == ["woods", "woods"]
+    assert [one.tag for one in made(columns=ColumnsSpec(tag="source"))] == ["book", "book"]
+    assert len(made(where={"part": "woods"})) == 2
+    texts = {"prompt": "{{ source }} {% for one in [n] %}{{ one }}{% endfor %} {{ text }}", "completion": "{{ by }}"}
+    assert [one.messages[0].content for one in made(map=texts)] == ["book 3 a", "book 3 b"]
+    hold_out = HoldOutSpec(where={"part": "woods"}, tag="held")
+    split = SplitSpec(train=1, dev=0, test=0, by="group", hold_out=hold_out)
+    with pytest.raises(DataError, match="2 held out, its group is not trained on"):
+        prepare(
+            PrepareSpec(source="rows.json", split=split, columns=ColumnsSpec(group="by")), tiny_model, None, store, hush
+        )
+
+
+def test_what_makes_the_form_of_rows_that_have_none_goes_into_them_and_nothing_else(
+    store: Store, tiny_model: Artifact, told: list[Event]
+) -> None:
+    rows = [{"question": f"{name}?", "answers": [name]} for name in "ab"]
+    whole = {"context": "Gut.", "system": "Be short.", "tools": ["hammer"], "data": rows}
+    found = made_of(json.dumps(whole), store, tiny_model, told, "rows.json")
+    assert [[message.content for message in example.messages] for example in found] == [
+        ["Be short.", "Gut.\n\na?", "a"],
+        ["Be short.", "Gut.\n\nb?", "b"],
+    ]
+    why = f"rows.json has 'context', 'system', 'tools' beside its list data; {OTHERS}"
+    assert Chose("columns all rows have", "context, system", why) in told
+
+
+def test_only_what_goes_into_the_rows_travels_with_a_batch_and_nothing_of_it_is_kept(tmp_path: Path) -> None:
+    rows = [pair(str(number)) for number in range(1200)]
+    Path("rows.json").write_text(json.dumps({"system": "Be short.", "log": "x" * 100_000, "data": rows}))
+    sources = find_sources(["rows.json"])
+    batches = [batch for _, batch in formed_batches(sources[0], SetSpec(source="rows.json"), SplitSpec(), hush)]
+    assert len(batches) == 3
+    for batch in batches:
+        assert batch.beside == {"system": "Be short."}
+        assert len(pickle.dumps(batch.emptied())) < 1000
+        assert batch.emptied().beside == {}
 
 
 @pytest.mark.parametrize("names", [("a.jsonl", "b.jsonl"), ("b.jsonl", "a.jsonl")])

@@ -9,7 +9,7 @@ from luthier.errors import DataError
 from luthier.event import hush
 from luthier.prepare.fault import BadRow, Fault
 from luthier.prepare.forms import recognise
-from luthier.prepare.row_map import mapped
+from luthier.prepare.row_map import mapped, variables
 from luthier.prepare.rows import Row
 from luthier.prepare.spec import ColumnsSpec, SetSpec, SplitSpec
 
@@ -97,3 +97,17 @@ def test_a_map_that_fails_on_the_first_row_stops_at_once() -> None:
         recognise(Row("a.json:1", {"q": ""}), SetSpec(source="a.json", map={"text": "{{ p }}"}), SplitSpec(), hush)
     assert caught.value.where == "a.json:1"
     assert caught.value.mend == "name one of the columns there are: 'q'"
+
+
+def test_the_columns_that_texts_name_are_given_and_what_they_name_themselves_is_not() -> None:
+    texts = {
+        "a": "{{ one }} and {% for each in many %}{{ each.two }}{% endfor %}",
+        "b": "{{ {'x': {'y': inner}}}}",
+        "c": "{% set own = 1 %}{{ own }} {{ replies[0].text | tojson }}",
+    }
+    assert variables(texts) == {"one", "many", "inner", "replies"}
+    assert variables({}) == set()
+    with pytest.raises(DataError, match="is not Jinja") as caught:
+        variables({"a": "{{ open"})
+    assert caught.value.where == "key map.a"
+    assert "write text with {{ column }} in it" in caught.value.mend

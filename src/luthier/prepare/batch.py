@@ -49,13 +49,13 @@ class Batch:
     list_name: str = ""
     """Of a JSON object that holds the rows: the name of their list."""
     beside: Mapping[str, Any] = field(default_factory=dict)
-    """Of such an object: its other fields, which each row has too, unless it has its own."""
+    """Of such an object: its other fields, as far as they go into the rows that have none of their own."""
     class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Column -> the names of the classes that it holds as numbers."""
 
     def emptied(self) -> "Batch":
         """Give it without its rows: what is kept while they are parsed elsewhere."""
-        return replace(self, payload=None, classes=None)
+        return replace(self, payload=None, classes=None, beside={})
 
 
 def grouped(values: Iterable[tuple[int, Any, int]], size: int) -> Iterator[list[tuple[int, Any]]]:

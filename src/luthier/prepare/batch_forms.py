@@ -1,15 +1,17 @@
 """Batches of a source, each with the form of its rows: recognised at the first batch of each list of the source."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 from luthier.errors import DataError
 from luthier.event import Chose, Tell, Warned, hush
 from luthier.prepare.batch import Batch
 from luthier.prepare.fault import Fault
-from luthier.prepare.forms import Form, recognise
+from luthier.prepare.filter import known_columns
+from luthier.prepare.forms import Form, has_form, named_columns, recognise
 from luthier.prepare.labels import KIND
 from luthier.prepare.nested import LIST
 from luthier.prepare.rows import ROWS, Row, batches, parse
@@ -60,7 +62,8 @@ def formed_batches(
     lists = _Lists(source, spec, split, tell, numbered)
     for batch in batches(source, spec.encoding, ROWS, tell):
         if lists.holds_rows(batch):
-            yield lists.form[batch.list_name], batch
+            name = batch.list_name
+            yield lists.form[name], replace(batch, beside=lists.beside.get(name, {})) if batch.beside else batch
     lists.end()
 
 
@@ -74,6 +77,8 @@ class _Lists:
     tell: Tell
     numbered: Callable[[], str]
     form: dict[str, Form | None] = field(default_factory=dict)
+    beside: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What goes into the rows of a list of what stands beside it in the file."""
     faults: dict[str, DataError] = field(default_factory=dict)
 
     def holds_rows(self, batch: Batch) -> bool:
@@ -99,27 +104,47 @@ class _Lists:
             self.tell(Warned(what, f"where.{LIST}={other} reads one list alone"))
 
     def _recognised(self, batch: Batch) -> Form | None:
-        head = [row for row in _parsed(batch) if isinstance(row, Row)]
+        beside: Mapping[str, Any] = self._named(batch.beside)
+        head = _rows(batch, beside)
         if not head:
             return None
+        if batch.beside and not has_form(head, self.spec):
+            beside = batch.beside
+            head = _rows(batch, beside)
         if batch.kind == "json lines" and len({row.place for row in head}) < len(head):
             place = next(row.place for row, later in pairwise(head) if row.place == later.place)
             self.tell(Chose("rows", "several on a line", why=f"{place} holds more than one"))
-        every = partial(self._all, batch.list_name)
+        every = partial(self._all, batch.list_name, beside)
         form = recognise(head[0], self.spec, self.split, self.tell, head[1:], every, self.numbered)
-        if batch.beside and not _reads_own(form, batch):
+        if beside and not _reads_own(form, batch):
             raise DataError(
                 f"its rows have nothing of the form {form.name} but what stands beside the list",
                 where=head[0].place,
                 mend="say which column is which (columns.*), or make the columns with map",
             )
+        if batch.beside:
+            self._lend(form, batch, beside)
         return form
 
-    def _all(self, name: str) -> Iterator[Row | Fault]:
+    def _named(self, beside: Mapping[str, Any]) -> dict[str, Any]:
+        wanted = named_columns(self.spec, self.split) if beside else set[str]()
+        return {column: value for column, value in beside.items() if column in wanted}
+
+    def _lend(self, form: Form, batch: Batch, beside: Mapping[str, Any]) -> None:
+        """Note what goes into the rows: what the spec names, and what makes their form where they have none."""
+        made = {} if form.spec.map else {column: beside[column] for column in form.names.values() if column in beside}
+        lent = {**self._named(beside), **made}
+        self.beside[batch.list_name] = lent
+        why = f"{batch.label} has {known_columns('', batch.beside)} beside its list {batch.list_name}"
+        more = "; what else is to be read must be named in columns, where or map"
+        why += more if lent.keys() != batch.beside.keys() else ""
+        self.tell(Chose("columns all rows have", ", ".join(sorted(lent)) or "none", why=why))
+
+    def _all(self, name: str, beside: Mapping[str, Any]) -> Iterator[Row | Fault]:
         try:
             for batch in batches(self.source, self.spec.encoding, ROWS, hush):
                 if batch.list_name == name:
-                    yield from _parsed(batch)
+                    yield from _parsed(replace(batch, beside=beside))
         except DataError:
             return  # comes again where the rows are read
 
@@ -131,6 +156,10 @@ def _reads_own(form: Form, batch: Batch) -> bool:
     own = {column for _, value in batch.payload if isinstance(value, dict) for column in value}
     read = {column for name, column in form.names.items() if name != KIND}
     return not own or bool(own & (read or {str(form.spec.columns.user), str(form.spec.columns.assistant)}))
+
+
+def _rows(batch: Batch, beside: Mapping[str, Any]) -> list[Row]:
+    return [row for row in _parsed(replace(batch, beside=beside)) if isinstance(row, Row)]
 
 
 def _parsed(batch: Batch) -> Iterator[Row | Fault]:

@@ -17,7 +17,7 @@ from luthier.prepare.fault import BadRow, Fault
 from luthier.prepare.filter import known_columns, matches
 from luthier.prepare.identity import content_id
 from luthier.prepare.nested import LIST, Nest, find_nests, laid_flat
-from luthier.prepare.row_map import mapped
+from luthier.prepare.row_map import mapped, variables
 from luthier.prepare.spec import ColumnsSpec, SetSpec, SplitSpec
 from luthier.prepare.values import wanted_text, weight_of
 
@@ -192,6 +192,12 @@ def _nests(first: Row, spec: SetSpec, head: Sequence[Row]) -> tuple[Nest, ...]:
     return ()
 
 
+def has_form(rows: Sequence[Row], spec: SetSpec) -> bool:
+    """Tell whether rows are of a form, or hold lists of rows that are; with `map` the spec says what a row is."""
+    first, *others = rows
+    return bool(spec.map or _form_of(first.data, spec) or _nests(first, spec, others))
+
+
 def _form_of(data: Data, spec: SetSpec) -> str:
     """Give the form of a row by its columns; '' if it is of none, or not of the one that is asked for."""
     asked = "columns" if spec.columns.user is not None else spec.form
@@ -263,6 +269,16 @@ def _check_label(form: str, names: Names, data: Data, first: Row) -> None:
             where=first.place,
             mend=f"set form=kto if it says whether the answer is wanted, form={form} if it says something else",
         )
+
+
+def named_columns(spec: SetSpec, split: SplitSpec) -> set[str]:
+    """Give the columns that are named by columns, where and map, and the one of the system prompt.
+
+    Raises DataError for a text in `map` that is not Jinja.
+    """
+    columns = {column for column in spec.columns.model_dump().values() if column is not None}
+    held = split.hold_out.where if split.hold_out else {}
+    return columns | {spec.columns.system or "system", *spec.where, *held} | variables(spec.map)
 
 
 def optional(columns: ColumnsSpec) -> list[str]:

@@ -2,8 +2,7 @@
 
 import json
 import re
-from collections.abc import Generator, Iterator, Mapping
-from types import MappingProxyType
+from collections.abc import Generator, Iterator
 from typing import Any, NamedTuple, TextIO
 
 from luthier.errors import DataError
@@ -18,8 +17,6 @@ NEAR = 64
 SPACE = re.compile(r"[ \t\r\n]*")
 WORDS = ("true", "false", "null", "NaN", "-Infinity")
 """A JSON text that is cut off inside one of these (or before it) breaks at its beginning."""
-
-NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Element(NamedTuple):
@@ -141,11 +138,10 @@ def fields_beside(text: TextIO, label: str) -> dict[str, Any]:
     return fields if holds_lists else {}
 
 
-def elements(text: TextIO, label: str, tell: Tell, beside: Mapping[str, Any] = NOTHING) -> Iterator[Element]:
+def elements(text: TextIO, label: str, tell: Tell) -> Iterator[Element]:
     """Give the rows of a document: the elements of its list, or of the lists of objects inside its object.
 
-    Several objects one after the other are a row each; `beside` is what `fields_beside` gave, and is told. Raises
-    DataError for what is no JSON, or is cut off.
+    Several objects one after the other are a row each. Raises DataError for what is no JSON, or is cut off.
     """
     window = Window(text, label)
     if window.passes("["):
@@ -156,7 +152,7 @@ def elements(text: TextIO, label: str, tell: Tell, beside: Mapping[str, Any] = N
     while window.peek():
         if not window.passes("{"):
             yield window.element()
-        elif (yield from _object(window, label, tell, {}, beside)) and window.peek():
+        elif (yield from _object(window, label, tell, {})) and window.peek():
             raise window.broken("something follows the object that holds the rows")
 
 
@@ -172,16 +168,13 @@ def _listed(window: Window, name: str = "") -> Iterator[Element]:
             raise window.broken("a comma or ] is missing")
 
 
-def _object(
-    window: Window, label: str, tell: Tell, fields: dict[str, Any], beside: Mapping[str, Any] = NOTHING
-) -> Generator[Element, None, bool]:
+def _object(window: Window, label: str, tell: Tell, fields: dict[str, Any]) -> Generator[Element, None, bool]:
     """Give the rows of an object whose brace is passed: those of the lists inside, or itself. True: it had a list.
 
     `fields` comes to hold what else stands in it.
     """
     line = window.line
     lists: list[str] = []
-    also = f"; each row has what stands beside it: {', '.join(beside)}" if beside else ""
     while not window.passes("}"):
         if (fields or lists) and not window.passes(","):
             raise window.broken("a comma or } is missing")
@@ -196,7 +189,7 @@ def _object(
             fields[name] = [element.value for element in _listed(window)]
         else:
             lists.append(name)
-            tell(Chose("rows", name, why=f"{label} is one object, and its list of objects has this name{also}"))
+            tell(Chose("rows", name, why=f"{label} is one object, and its list of objects has this name"))
             yield from _listed(window, name)
     if not lists:
         yield Element(line, fields, 0)

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, UndefinedError
+from jinja2.meta import find_undeclared_variables
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from luthier.errors import DataError
@@ -55,6 +56,15 @@ def compiled(column: str, text: str) -> Make:
             mend="write text with {{ column }} in it; see https://jinja.palletsprojects.com/templates",
         ) from None
     return lambda data: template.render(data)
+
+
+def variables(texts: Mapping[str, str]) -> set[str]:
+    """Give the columns that texts name. Raises DataError for one that is not Jinja."""
+    found = set[str]()
+    for column, text in texts.items():
+        compiled(column, text)
+        found |= find_undeclared_variables(_environment().parse(text))
+    return found
 
 
 def _value_of(expression: Any) -> Make:

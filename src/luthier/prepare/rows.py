@@ -55,7 +55,7 @@ def _json_batches(source: Source, encoding: str, size: int, tell: Tell) -> Itera
         return
     beside = _beside(source, encoding) if head.lstrip().startswith("{") else {}
     with opened(source, encoding, tell) as text:
-        found = elements(text, source.label, tell, beside)
+        found = elements(text, source.label, tell)
         for name, run in groupby(found, key=lambda element: element.list_name):
             for group in grouped(((one.line, one.value, one.length) for one in run), size):
                 yield Batch(source.label, "values", group, group[0][0], list_name=name, beside=beside)
