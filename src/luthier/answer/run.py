@@ -14,8 +14,8 @@ from luthier.artifact.store import Artifact, Store, check_kind
 from luthier.engine.ports import ChatModel
 from luthier.errors import SpecError
 from luthier.event import Tell
-from luthier.retrieve.place import CURRENT, folder_of, knowledge_folder
-from luthier.retrieve.state import ANSWERING
+from luthier.retrieve.place import CURRENT, knowledge_folder
+from luthier.retrieve.state import ANSWERING, check_unchanged, living
 
 VERSION = ANSWERING
 
@@ -65,12 +65,13 @@ def answer(
         name = index.id if index else "+".join(spec.bases)
         figures = build_answers(spec, folders, name, generator, traces, out, open_model, tell)
         if asks:
-            _check_states(folders, choices)
+            check_unchanged(store, given, choices, spec.bases)
         return figures
 
     exist = index.exists if index else all((folder / CURRENT).exists() for folder in folders)
     asks = exist and (spec.question or spec.replay)
-    choices = _states(folders) if asks else {}
+    given = [artifact for artifact in (index, generator) if artifact is not None]
+    choices = living(store, given, spec.bases) if asks else {}
     return store.make(Order("answer", "answer", VERSION, spec.model_dump(mode="json"), inputs, choices), build, tell)
 
 
@@ -94,21 +95,6 @@ def _check_bases(bases: Sequence[str], store: Store) -> None:
 
 def _card(name: str, store: Store) -> Card | None:
     return next((card for card in store.cards() if card.id == name and card.kind == "index"), None)
-
-
-def _states(folders: Sequence[Path]) -> dict[str, str]:
-    """Knowledge bases live on: answers from another state of them are other answers."""
-    from luthier.retrieve.state import fingerprint
-
-    return {"state": "+".join(fingerprint(folder_of(folder)) for folder in folders)}
-
-
-def _check_states(folders: Sequence[Path], before: Mapping[str, str]) -> None:
-    from luthier.retrieve.state import changed, fingerprint
-
-    for folder, state in zip(map(folder_of, folders), before["state"].split("+"), strict=True):
-        if fingerprint(folder) != state:
-            raise changed(folder)
 
 
 def _traces(replay: str, store: Store) -> Path | None:

@@ -39,13 +39,14 @@ def fingerprint(folder: Path) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def living(store: Store, artifacts: Sequence[Artifact]) -> dict[str, str]:
-    """Give `knowledge NAME` -> fingerprint of every knowledge base that has a part in what these artifacts answer.
+def living(store: Store, artifacts: Sequence[Artifact], bases: Sequence[str] = ()) -> dict[str, str]:
+    """Give `knowledge NAME` -> fingerprint of every knowledge base that has a part in what these artifacts answer, and
+    of `bases`, which are named.
 
     A stage that keeps their answers takes it among its choices: answers of another state are other answers.
     """
     found: dict[str, str] = {}
-    for name in sorted({name for artifact in artifacts for name in _names(store, artifact)}):
+    for name in sorted({*bases, *(name for artifact in artifacts for name in _names(store, artifact))}):
         folder = knowledge_folder(store.root, name)
         if (folder / CURRENT).exists():  # else whoever opens it says so
             found[KNOWLEDGE + name] = fingerprint(folder)
@@ -57,24 +58,22 @@ def state_in(choices: Mapping[str, str], store: Store, artifact: Artifact) -> di
     return {name: choices[name] for name in living(store, [artifact]) if name in choices}
 
 
-def check_unchanged(store: Store, artifacts: Sequence[Artifact], before: Mapping[str, str]) -> None:
+def check_unchanged(
+    store: Store, artifacts: Sequence[Artifact], before: Mapping[str, str], bases: Sequence[str] = ()
+) -> None:
     """Raise StoreError if `living` no longer gives what it gave `before` they were asked.
 
     An open knowledge base follows what is put into it and taken out: what it said may be of either state.
     """
-    now = living(store, artifacts)
+    now = living(store, artifacts, bases)
     for name in sorted(now.keys() | before.keys()):
         if now.get(name) != before.get(name):
-            raise changed(knowledge_folder(store.root, name.removeprefix(KNOWLEDGE)))
-
-
-def changed(folder: Path) -> StoreError:
-    """Give the error for a knowledge base that changed while it was asked."""
-    return StoreError(
-        f"the knowledge base {folder.name!r} changed while it was asked",
-        where=str(folder),
-        mend="run it again: then it is asked as it is now",
-    )
+            folder = knowledge_folder(store.root, name.removeprefix(KNOWLEDGE))
+            raise StoreError(
+                f"the knowledge base {folder.name!r} changed while it was asked",
+                where=str(folder),
+                mend="run it again: then it is asked as it is now",
+            )
 
 
 def _names(store: Store, artifact: Artifact) -> set[str]:
