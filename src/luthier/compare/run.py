@@ -13,7 +13,7 @@ from luthier.event import Tell
 from luthier.model.machine import choose_device, choose_dtype
 from luthier.retrieve.state import check_unchanged, living
 
-VERSION = 3
+VERSION = 4
 
 OpenModel = Callable[[Artifact], ChatModel]
 

@@ -19,7 +19,7 @@ from luthier.model.machine import choose_device, choose_dtype
 from luthier.retrieve.state import living
 from luthier.sidecar import check_ready, row
 
-VERSION = 4
+VERSION = 5
 SAY_NOTHING = ("rows", "examples", "scores", "traffic")
 """Kinds that hold data: they do not answer."""
 
