@@ -78,3 +78,15 @@ def test_a_vector_of_another_width_is_refused(tmp_path: Path) -> None:
         store.dense(np.zeros(3, np.float32), 5)
     assert "embedder" in caught.value.where
     assert "luthier index embedder=" in caught.value.mend
+
+
+def test_whether_something_changed_is_seen_without_reading_all_changes(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "s.sqlite", 8)
+    store.put([Entry(1, ("word",), None)])
+    with store._connection as connection:
+        connection.executemany("INSERT INTO change (id) VALUES (?)", [(1,)] * 20_000)
+    store.lexical({"word": 1.0}, 5)
+    steps: list[None] = []
+    store._connection.set_progress_handler(lambda: steps.append(None), 100)
+    assert store.lexical({"word": 1.0}, 5)
+    assert len(steps) < 20

@@ -17,7 +17,7 @@ from luthier.retrieve.matrix import best
 from luthier.retrieve.postings import Ints
 
 Floats = npt.NDArray[np.float64]
-MANY = 2_000
+MANY = 20_000
 """Before a word that more entries hold, it is looked whether all of them are needed: that costs as much as these."""
 ROUNDING = 1e-9
 

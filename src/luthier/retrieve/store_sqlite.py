@@ -235,7 +235,7 @@ class SqliteStore:
 
     def _refresh(self) -> None:
         first, last = self._connection.execute(
-            "SELECT coalesce(min(number), 0), coalesce(max(number), 0) FROM change"
+            "SELECT coalesce((SELECT min(number) FROM change), 0), coalesce((SELECT max(number) FROM change), 0)"
         ).fetchone()
         if last == self._seen:
             return
