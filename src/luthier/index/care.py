@@ -26,8 +26,9 @@ def delete_documents(project: Path, name: str, labels: Sequence[str], tell: Tell
     """Take documents out, by label or by the folder they lie in. Raises DataError where none is meant."""
     with _held(project, name, tell) as (_, catalogue, stores):
         held = catalogue.documents()
-        meant = [label for label in held if any(_is_in(label, wanted) for wanted in labels)]
-        unknown = [wanted for wanted in labels if not any(_is_in(label, wanted) for label in held)]
+        paths = {wanted: Path(wanted).as_posix() for wanted in labels}
+        meant = [label for label in held if any(_is_in(label, path) for path in paths.values())]
+        unknown = [wanted for wanted, path in paths.items() if not any(_is_in(label, path) for label in meant)]
         if unknown:
             raise DataError(
                 f"there is no document {unknown[0]!r} in the knowledge base {name!r}",
@@ -77,5 +78,4 @@ def _opened(project: Path, name: str) -> Iterator[tuple[Current, Catalogue, dict
 
 
 def _is_in(label: str, wanted: str) -> bool:
-    wanted = Path(wanted).as_posix()
     return label == wanted or lies_in(label, wanted)
