@@ -12,6 +12,7 @@ import argparse
 import gzip
 import hashlib
 import json
+import multiprocessing
 import os
 import random
 import subprocess
@@ -196,7 +197,7 @@ def ask(folder: Path, questions: Sequence[str]) -> dict[str, Any]:
         figures |= {f"{way}_p95_ms": round(float(np.quantile(taken, 0.95)), 1)}
     figures["ask_megabytes"] = memory.stop()
     figures["ndcg_loss"] = round(loss(base, questions, [one.hits for one in found["bm25"]]), 6)
-    figures |= delete(folder, base, questions[0])
+    figures |= delete(folder / "drawn", base, questions[0])
     return figures
 
 
@@ -225,23 +226,34 @@ def exact(held: Sequence[tuple[int, str]], asked: Sequence[str], statistics: Sta
     return {number: score(weights, tokens, mean) for number, tokens in split if not wanted.isdisjoint(tokens)}
 
 
-def delete(folder: Path, base: KnowledgeBase, question: str) -> dict[str, Any]:
-    """Delete documents one at a time: until a reader that was open before does not find it, and until all is done."""
+def deleter(project: Path, orders: Any) -> None:
+    """Delete the documents that are named, one after the other, in a process of its own."""
+    for label in iter(orders.recv, None):
+        delete_documents(project, "knowledge", [label], hush)
+        orders.send(time.perf_counter())
+
+
+def delete(project: Path, base: KnowledgeBase, question: str) -> dict[str, Any]:
+    """Let another process delete documents, one at a time: until a reader that was open before does not find it, and
+    until all is done."""
     seen, done = [], []
     how = SearchSpec(way="bm25")
-    for _ in range(7):
+    here, there = multiprocessing.Pipe()
+    work = multiprocessing.get_context("fork").Process(target=deleter, args=(project, there))
+    work.start()
+    for _ in range(8):
         label = base.search(question, how).hits[0].chunk.document
         began = time.perf_counter()
-        work = threading.Thread(target=delete_documents, args=(folder / "drawn", "knowledge", [label], hush))
-        work.start()
+        here.send(label)
         while any(hit.chunk.document == label for hit in base.search(question, how).hits):
             pass
         seen.append(1000 * (time.perf_counter() - began))
-        work.join()
-        done.append(1000 * (time.perf_counter() - began))
+        done.append(1000 * (here.recv() - began))
+    here.send(None)
+    work.join()
     return {
-        "delete_seen_p50_ms": round(float(np.median(seen)), 1),
-        "delete_done_p50_ms": round(float(np.median(done)), 1),
+        "delete_seen_p50_ms": round(float(np.median(seen[1:])), 1),  # the first loads what it needs
+        "delete_done_p50_ms": round(float(np.median(done[1:])), 1),
     }
 
 
